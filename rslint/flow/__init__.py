@@ -1,0 +1,1 @@
+"""What one function can do: control flow, dominance, data flow, effects on process groups, divergence."""

@@ -1,0 +1,1 @@
+"""RS1: ranks that stop running the same sequence of collectives."""

@@ -1,0 +1,1 @@
+"""RS9: what rslint says about its own run."""
