@@ -26,6 +26,10 @@ __all__ = ["PeerError", "agree", "broadcast_result", "rank_guard"]
 
 T = TypeVar("T")
 
+# First byte of what broadcast_result carries: whether the rest is the value or a _Failure.
+_PRODUCED = b"\x00"
+_FAILED = b"\x01"
+
 
 class PeerError(Exception):
     """Another rank failed, and this rank learned of it through a collective.
@@ -100,16 +104,17 @@ def broadcast_result(produce: Callable[[], T], src: int, group: ProcessGroup | N
     if len(ranks) == 1:
         return produce()
     if dist.get_rank() != src:
-        outcome = pickle.loads(_broadcast_bytes(None, src, group))
-        if isinstance(outcome, _Failure):
-            raise _peer_error(outcome) from _unpickled(outcome)
-        return cast(T, pickle.loads(outcome))
+        received = memoryview(_broadcast_bytes(None, src, group))
+        if received[:1] == _FAILED:
+            failure = cast(_Failure, pickle.loads(received[1:]))
+            raise _peer_error(failure) from _unpickled(failure)
+        return cast(T, pickle.loads(received[1:]))
     try:
         value = produce()
-        payload = pickle.dumps(pickle.dumps(value))
+        payload = _PRODUCED + pickle.dumps(value)
     except BaseException as error:
         # BaseException: a SystemExit here would leave the peers in the broadcast just as well.
-        _broadcast_bytes(pickle.dumps(_describe(error, src)), src, group)
+        _broadcast_bytes(_FAILED + pickle.dumps(_describe(error, src)), src, group)
         raise
     _broadcast_bytes(payload, src, group)
     return value

@@ -1,0 +1,20 @@
+"""Run a function on gloo ranks and learn how it went: completed, failed, or hung, and then who waits for whom.
+
+Importing this module imports neither torch nor anything else that is slow.
+"""
+
+from rslint_runtime.testing.faults import Fault
+from rslint_runtime.testing.records import Collective, Group, RankError, RunResult, Unreadable, Wait
+from rslint_runtime.testing.runner import RunError, run_ranks
+
+__all__ = [
+    "Collective",
+    "Fault",
+    "Group",
+    "RankError",
+    "RunError",
+    "RunResult",
+    "Unreadable",
+    "Wait",
+    "run_ranks",
+]

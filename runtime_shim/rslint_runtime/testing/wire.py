@@ -1,0 +1,195 @@
+"""Length-prefixed pickles over a stream socket, and the messages that ranks, fork server and caller exchange.
+
+Both ends are started by the same user from the same installation; nothing here listens on a network.
+"""
+
+from __future__ import annotations
+
+import pickle
+import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from rslint_runtime.testing.records import Collective, RankError
+
+HEADER = struct.Struct("!Q")
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """Everything a rank needs before it can call the function under test.
+
+    `arguments` is the pickle of (args, faults): both may refer to the program's own classes, so they are unpickled
+    in the rank, after the program is loaded.
+    """
+
+    world_size: int
+    program: str
+    module_name: str
+    qualname: str
+    arguments: bytes
+    directory: str
+    working_directory: str
+    search_path: tuple[str, ...]
+    environment: dict[str, str]
+    group_timeout: float
+    run_timeout: float
+
+
+@dataclass(frozen=True)
+class Started:
+    """From the fork server: process ids by rank."""
+
+    pids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Died:
+    """From the fork server: a rank's process is gone, with its wait status."""
+
+    rank: int
+    status: int
+
+
+@dataclass(frozen=True)
+class NotLoaded:
+    """The rank could not get as far as calling the function; `usage` when the request itself is at fault."""
+
+    error: RankError
+    usage: bool
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The rank has its process group and calls the function now, on `thread`."""
+
+    thread: int
+
+
+@dataclass(frozen=True)
+class ThreadStarted:
+    """Sent by the starting thread, before the new one can do anything, under a stand-in for its identifier.
+
+    The new thread repeats it with its identifier and the stand-in that this replaces.
+    """
+
+    thread: int
+    name: str
+    replaces: int | None
+
+
+@dataclass(frozen=True)
+class ThreadEnded:
+    thread: int
+
+
+@dataclass(frozen=True)
+class Entered:
+    """Sent before the operation runs: whatever peers may see of it is known here already."""
+
+    thread: int
+    number: int
+    collective: Collective
+
+
+@dataclass(frozen=True)
+class Withdrawn:
+    """The operation raised before it reached the backend."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """The thread is about to block until operation `number` has finished; `timed` if it may give up by itself."""
+
+    thread: int
+    number: int
+    timed: bool
+
+
+@dataclass(frozen=True)
+class Resumed:
+    thread: int
+
+
+@dataclass(frozen=True)
+class Fired:
+    fault: int
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The function returned (`value` is its pickle, or None and `text` says why) or raised (`error`)."""
+
+    value: bytes | None
+    text: str
+    error: RankError | None
+
+
+@dataclass(frozen=True)
+class Look:
+    """From the caller: which of your threads are blocked inside the process?"""
+
+    token: int
+
+
+@dataclass(frozen=True)
+class Looked:
+    """Threads blocked without a timeout on another thread of the process, with their context switches so far.
+
+    `unknown` is true when Python threads run that were not started through `threading.Thread`.
+    """
+
+    token: int
+    blocked: tuple[tuple[int, int], ...]
+    unknown: bool
+
+
+def send(channel: socket.socket, message: Any) -> None:
+    payload = pickle.dumps(message)
+    channel.sendall(HEADER.pack(len(payload)) + payload)
+
+
+class Decoder:
+    """Turns the bytes of a stream into messages, however the stream cuts them."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[Any]:
+        self._buffer += data
+        while len(self._buffer) >= HEADER.size:
+            (size,) = HEADER.unpack_from(self._buffer)
+            end = HEADER.size + size
+            if len(self._buffer) < end:
+                return
+            message = pickle.loads(self._buffer[HEADER.size : end])
+            del self._buffer[:end]
+            yield message
+
+
+def receive(channel: socket.socket) -> Any:
+    """Block for one message; EOFError when the other end is gone."""
+    header = exactly(channel, HEADER.size)
+    return pickle.loads(exactly(channel, HEADER.unpack(header)[0]))
+
+
+def exactly(channel: socket.socket, size: int) -> bytes:
+    """Block for that many bytes; EOFError when the other end is gone before."""
+    received = bytearray()
+    while len(received) < size:
+        chunk = channel.recv(min(size - len(received), 1 << 20))
+        if not chunk:
+            raise EOFError
+        received += chunk
+    return bytes(received)
+
+
+def submit(server: socket.socket, request: RunRequest, descriptors: list[int]) -> None:
+    """Ask the fork server for a run; descriptors are the run's control socket, then one socket per rank."""
+    payload = pickle.dumps(request)
+    socket.send_fds(server, [HEADER.pack(len(payload))], descriptors)
+    server.sendall(payload)
