@@ -1,0 +1,359 @@
+"""Lowers functions and module top levels from `ast` into the intermediate representation.
+
+A function is lowered lazily from the rows of its own definition, so that a file is never parsed twice for one of
+its functions; spans are those of the whole file, whichever way it was parsed.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rslint.project import ir
+from rslint.project.definitions import DEFINITIONS, Definition, definitions, first_row, imported_names
+from rslint.project.lower_expression import (
+    DEPTH_LIMIT,
+    constant,
+    lower_all,
+    lower_expression,
+    lower_optional,
+    operator_text,
+    span_of,
+)
+from rslint.project.parsing import parse
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What lowering one body needs to know: module, rows to add, and the identities of nested definitions by id."""
+
+    module: str
+    is_package: bool
+    shift: int
+    identities: dict[int, str]
+
+
+def lower_slice(
+    slice_text: str, row: int, identity: str, owner: str | None, is_package: bool = False
+) -> ir.Function:
+    """Lower one definition from its own rows. `slice_text` starts with the first decorator's row, `row`.
+
+    Raises SyntaxError where the slice is no definition on its own (the caller lowers the whole file then).
+    """
+    indented = slice_text[:1] in " \t\f"
+    tree = parse("if 1:\n" + slice_text if indented else slice_text)
+    body = tree.body[0].body if indented and isinstance(tree.body[0], ast.If) else tree.body
+    node = body[0]
+    if len(body) != 1 or len(tree.body) != 1 or not isinstance(node, DEFINITIONS):
+        raise SyntaxError(f"the rows of {identity} are no definition on their own")
+    return lower_definition(node, identity, owner, is_package, shift=row - (2 if indented else 1))
+
+
+def lower_definition(
+    node: Definition, identity: str, owner: str | None, is_package: bool = False, shift: int = 0
+) -> ir.Function:
+    """Lower a parsed `def`, or the body of a `class` as the function that executes it."""
+    setting = _setting(node.body, identity, is_package, shift)
+    is_class = isinstance(node, ast.ClassDef)
+    return ir.Function(
+        identity=identity,
+        name=node.name,
+        owner=owner,
+        parameters=() if isinstance(node, ast.ClassDef) else _parameters(node.args, shift),
+        decorators=lower_all(node.decorator_list, shift),
+        returns=None if isinstance(node, ast.ClassDef) else lower_optional(node.returns, shift),
+        body=_block(node.body, setting, 0),
+        is_async=isinstance(node, ast.AsyncFunctionDef),
+        is_generator=not is_class and has_yield(node.body),
+        span=span_of(node, shift),
+    )
+
+
+def lower_module(tree: ast.Module, module: str, is_package: bool = False) -> ir.Function:
+    """Lower a module's top level; definitions are `Define` statements."""
+    identity = module + ":"
+    last = tree.body[-1] if tree.body else None
+    end = (last.end_lineno or 1, last.end_col_offset or 0) if last else (1, 0)
+    return ir.Function(
+        identity=identity,
+        name="",
+        owner=None,
+        parameters=(),
+        decorators=(),
+        returns=None,
+        body=_block(tree.body, _setting(tree.body, identity, is_package, 0), 0),
+        is_async=False,
+        is_generator=False,
+        span=ir.Span(1, 0, *end),
+    )
+
+
+def lower_file(tree: ast.Module, module: str, is_package: bool = False) -> dict[str, ir.Function]:
+    """Every function, method and module top level of one parsed file by identity, classes' bodies included."""
+    found = {module + ":": lower_module(tree, module, is_package)}
+    for node, identity, owner in nested_definitions(tree.body, module + ":"):
+        found[identity] = lower_definition(node, identity, owner, is_package)
+    return found
+
+
+def nested_definitions(
+    body: Sequence[ast.AST], prefix: str, owner: str | None = None
+) -> Iterator[tuple[Definition, str, str | None]]:
+    """Every definition below a scope: node, identity and the class it stands in directly."""
+    pending = [(body, prefix, owner)]
+    while pending:
+        body, prefix, owner = pending.pop()
+        for node, name in definitions(body):
+            identity = prefix + name
+            yield node, identity, owner
+            pending.append((node.body, identity + ".", identity if isinstance(node, ast.ClassDef) else None))
+
+
+def has_yield(body: Sequence[ast.AST]) -> bool:
+    """Whether a function with this body is a generator: nested functions' yields are their own."""
+    pending: list[ast.AST] = list(body)
+    while pending:
+        node = pending.pop()
+        if isinstance(node, (ast.Yield, ast.YieldFrom)):
+            return True
+        if not isinstance(node, (*DEFINITIONS, ast.Lambda)):
+            pending.extend(ast.iter_child_nodes(node))
+    return False
+
+
+def _setting(body: Sequence[ast.stmt], identity: str, is_package: bool, shift: int) -> Setting:
+    module, _, qualified = identity.partition(":")
+    prefix = f"{module}:{qualified}." if qualified else identity
+    identities = {id(node): prefix + name for node, name in definitions(body)}
+    return Setting(module, is_package, shift, identities)
+
+
+def _parameters(arguments: ast.arguments, shift: int) -> tuple[ir.Parameter, ...]:
+    def parameter(node: ast.arg, kind: str, default: ast.expr | None = None) -> ir.Parameter:
+        annotation = lower_optional(node.annotation, shift)
+        return ir.Parameter(node.arg, kind, annotation, lower_optional(default, shift))
+
+    positional = [*arguments.posonlyargs, *arguments.args]
+    missing: list[ast.expr | None] = [None] * (len(positional) - len(arguments.defaults))
+    found = [
+        parameter(node, "positional", value)
+        for node, value in zip(positional, missing + list(arguments.defaults))
+    ]
+    if arguments.vararg:
+        found.append(parameter(arguments.vararg, "args"))
+    found += [
+        parameter(node, "keyword", value) for node, value in zip(arguments.kwonlyargs, arguments.kw_defaults)
+    ]
+    if arguments.kwarg:
+        found.append(parameter(arguments.kwarg, "kwargs"))
+    return tuple(found)
+
+
+def _block(body: Sequence[ast.stmt], setting: Setting, depth: int) -> tuple[ir.Stmt, ...]:
+    return tuple([_statement(node, setting, depth) for node in body])
+
+
+def _statement(node: ast.stmt, setting: Setting, depth: int) -> ir.Stmt:
+    span = span_of(node, setting.shift)
+    if depth > DEPTH_LIMIT:
+        return ir.ExprStmt(span, ir.Other(span, "too-deep", ()))
+    return _STATEMENTS.get(type(node), _unknown)(node, span, setting, depth + 1)
+
+
+def _expression_statement(node: ast.Expr, span: ir.Span, setting: Setting, depth: int) -> ir.Stmt:
+    return ir.ExprStmt(span, lower_expression(node.value, setting.shift))
+
+
+def _assign(node: ast.Assign, span: ir.Span, setting: Setting, depth: int) -> ir.Stmt:
+    return ir.Assign(
+        span, lower_all(node.targets, setting.shift), lower_expression(node.value, setting.shift)
+    )
+
+
+def _annotated(node: ast.AnnAssign, span: ir.Span, setting: Setting, depth: int) -> ir.Stmt:
+    shift = setting.shift
+    value = lower_optional(node.value, shift)
+    return ir.Assign(
+        span, (lower_expression(node.target, shift),), value, lower_expression(node.annotation, shift)
+    )
+
+
+def _augmented(node: ast.AugAssign, span: ir.Span, setting: Setting, depth: int) -> ir.Stmt:
+    target, value = lower_all((node.target, node.value), setting.shift)
+    return ir.Assign(span, (target,), value, operator=operator_text(node.op))
+
+
+def _type_alias(node: Any, span: ir.Span, setting: Setting, depth: int) -> ir.Stmt:
+    target, value = lower_all((node.name, node.value), setting.shift)
+    return ir.Assign(span, (target,), value)
+
+
+def _return(node: ast.Return, span: ir.Span, setting: Setting, depth: int) -> ir.Stmt:
+    return ir.Return(span, lower_optional(node.value, setting.shift))
+
+
+def _raise(node: ast.Raise, span: ir.Span, setting: Setting, depth: int) -> ir.Stmt:
+    return ir.Raise(span, lower_optional(node.exc, setting.shift), lower_optional(node.cause, setting.shift))
+
+
+def _assert(node: ast.Assert, span: ir.Span, setting: Setting, depth: int) -> ir.Stmt:
+    return ir.Assert(
+        span, lower_expression(node.test, setting.shift), lower_optional(node.msg, setting.shift)
+    )
+
+
+def _delete(node: ast.Delete, span: ir.Span, setting: Setting, depth: int) -> ir.Stmt:
+    return ir.Delete(span, lower_all(node.targets, setting.shift))
+
+
+def _if(node: ast.If, span: ir.Span, setting: Setting, depth: int) -> ir.Stmt:
+    test = lower_expression(node.test, setting.shift)
+    return ir.If(span, test, _block(node.body, setting, depth), _block(node.orelse, setting, depth))
+
+
+def _while(node: ast.While, span: ir.Span, setting: Setting, depth: int) -> ir.Stmt:
+    test = lower_expression(node.test, setting.shift)
+    return ir.While(span, test, _block(node.body, setting, depth), _block(node.orelse, setting, depth))
+
+
+def _for(node: ast.For | ast.AsyncFor, span: ir.Span, setting: Setting, depth: int) -> ir.Stmt:
+    target, iterable = lower_all((node.target, node.iter), setting.shift)
+    body, orelse = _block(node.body, setting, depth), _block(node.orelse, setting, depth)
+    return ir.For(span, target, iterable, body, orelse, isinstance(node, ast.AsyncFor))
+
+
+def _try(node: Any, span: ir.Span, setting: Setting, depth: int) -> ir.Stmt:
+    handlers = tuple(
+        ir.Handler(
+            span_of(handler, setting.shift),
+            lower_optional(handler.type, setting.shift),
+            handler.name,
+            _block(handler.body, setting, depth),
+        )
+        for handler in node.handlers
+    )
+    body, orelse = _block(node.body, setting, depth), _block(node.orelse, setting, depth)
+    final = _block(node.finalbody, setting, depth)
+    return ir.Try(span, body, handlers, orelse, final, not isinstance(node, ast.Try))
+
+
+def _with(node: ast.With | ast.AsyncWith, span: ir.Span, setting: Setting, depth: int) -> ir.Stmt:
+    items = tuple(
+        ir.WithItem(
+            lower_expression(item.context_expr, setting.shift),
+            lower_optional(item.optional_vars, setting.shift),
+        )
+        for item in node.items
+    )
+    return ir.With(span, items, _block(node.body, setting, depth), isinstance(node, ast.AsyncWith))
+
+
+def _match(node: ast.Match, span: ir.Span, setting: Setting, depth: int) -> ir.Stmt:
+    cases = tuple(_case(case, setting, depth) for case in node.cases)
+    return ir.Match(span, lower_expression(node.subject, setting.shift), cases)
+
+
+def _case(case: ast.match_case, setting: Setting, depth: int) -> ir.Case:
+    shift = setting.shift
+    values: list[ir.Expr] = []
+    captures: list[str] = []
+    pending: list[ast.AST] = [case.pattern]
+    while pending:
+        pattern = pending.pop()
+        if isinstance(pattern, ast.expr):
+            values.append(lower_expression(pattern, shift))
+            continue
+        if isinstance(pattern, ast.MatchSingleton):
+            values.append(constant(pattern.value, span_of(pattern, shift)))
+        name = (
+            getattr(pattern, "rest", None)
+            if isinstance(pattern, ast.MatchMapping)
+            else getattr(pattern, "name", None)
+        )
+        if isinstance(name, str):
+            captures.append(name)
+        pending.extend(reversed(list(ast.iter_child_nodes(pattern))))
+    last = case.body[-1]
+    return ir.Case(
+        values=tuple(values),
+        captures=tuple(captures),
+        guard=lower_optional(case.guard, shift),
+        body=_block(case.body, setting, depth),
+        irrefutable=case.guard is None
+        and isinstance(case.pattern, ast.MatchAs)
+        and case.pattern.pattern is None,
+        span=ir.Span(
+            case.pattern.lineno + shift,
+            case.pattern.col_offset,
+            (last.end_lineno or last.lineno) + shift,
+            last.end_col_offset or 0,
+        ),
+    )
+
+
+def _import(node: ast.Import | ast.ImportFrom, span: ir.Span, setting: Setting, depth: int) -> ir.Stmt:
+    return ir.Import(span, imported_names(node, setting.module, setting.is_package))
+
+
+def _scope(node: ast.Global | ast.Nonlocal, span: ir.Span, setting: Setting, depth: int) -> ir.Stmt:
+    return ir.Scope(span, "global" if isinstance(node, ast.Global) else "nonlocal", tuple(node.names))
+
+
+def _define(node: Definition, span: ir.Span, setting: Setting, depth: int) -> ir.Stmt:
+    shift = setting.shift
+    if isinstance(node, ast.ClassDef):
+        evaluated = [*node.bases, *(word.value for word in node.keywords)]
+    else:
+        evaluated = [*node.args.defaults, *(value for value in node.args.kw_defaults if value is not None)]
+    identity = setting.identities.get(id(node), "")
+    kind = "class" if isinstance(node, ast.ClassDef) else "function"
+    decorators = lower_all(node.decorator_list, shift)
+    return ir.Define(span, node.name, identity, kind, decorators, lower_all(evaluated, shift))
+
+
+def _jump(kind: str) -> Callable[..., ir.Stmt]:
+    def lower(node: ast.stmt, span: ir.Span, setting: Setting, depth: int) -> ir.Stmt:
+        return ir.Jump(span, kind)
+
+    return lower
+
+
+def _unknown(node: ast.stmt, span: ir.Span, setting: Setting, depth: int) -> ir.Stmt:
+    parts = [child for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)]
+    return ir.ExprStmt(span, ir.Other(span, "unknown", lower_all(parts, setting.shift)))
+
+
+_STATEMENTS: dict[type[ast.AST], Callable[..., ir.Stmt]] = {
+    ast.Expr: _expression_statement,
+    ast.Assign: _assign,
+    ast.AnnAssign: _annotated,
+    ast.AugAssign: _augmented,
+    ast.Return: _return,
+    ast.Raise: _raise,
+    ast.Assert: _assert,
+    ast.Delete: _delete,
+    ast.If: _if,
+    ast.While: _while,
+    ast.For: _for,
+    ast.AsyncFor: _for,
+    ast.Try: _try,
+    ast.With: _with,
+    ast.AsyncWith: _with,
+    ast.Match: _match,
+    ast.Import: _import,
+    ast.ImportFrom: _import,
+    ast.Global: _scope,
+    ast.Nonlocal: _scope,
+    ast.FunctionDef: _define,
+    ast.AsyncFunctionDef: _define,
+    ast.ClassDef: _define,
+    ast.Pass: _jump("pass"),
+    ast.Break: _jump("break"),
+    ast.Continue: _jump("continue"),
+}
+if hasattr(ast, "TryStar"):
+    _STATEMENTS[ast.TryStar] = _try
+if hasattr(ast, "TypeAlias"):
+    _STATEMENTS[ast.TypeAlias] = _type_alias

@@ -1,0 +1,228 @@
+"""Lowers one expression of `ast` into the intermediate representation."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Sequence
+from typing import Any, Union
+
+from rslint.project import ir
+
+DEPTH_LIMIT = 100
+"""Expressions nested deeper than this become `Other("too-deep")`: whoever walks the tree may recurse safely."""
+
+_OPERATORS: dict[type[ast.AST], str] = {
+    ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Is: "is",
+    ast.IsNot: "is not", ast.In: "in", ast.NotIn: "not in", ast.And: "and", ast.Or: "or", ast.Not: "not",
+    ast.USub: "-", ast.UAdd: "+", ast.Invert: "~", ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.MatMult: "@",
+    ast.Div: "/", ast.Mod: "%", ast.Pow: "**", ast.LShift: "<<", ast.RShift: ">>", ast.BitOr: "|",
+    ast.BitXor: "^", ast.BitAnd: "&", ast.FloorDiv: "//",
+}  # fmt: skip
+
+
+def operator_text(operator: ast.AST) -> str:
+    """The operator as it is spelled in source."""
+    return _OPERATORS[type(operator)]
+
+
+def span_of(node: Any, shift: int) -> ir.Span:
+    """The node's place; `shift` rows are added (a slice is parsed on its own)."""
+    return ir.Span(node.lineno + shift, node.col_offset, node.end_lineno + shift, node.end_col_offset)
+
+
+def lower_expression(node: ast.expr, shift: int = 0, depth: int = 0) -> ir.Expr:
+    """The expression as IR; never raises RecursionError."""
+    if depth > DEPTH_LIMIT:
+        return ir.Other(span_of(node, shift), "too-deep", ())
+    lower = _LOWERINGS.get(type(node), _unknown)
+    return lower(node, span_of(node, shift), shift, depth + 1)
+
+
+def lower_optional(node: ast.expr | None, shift: int, depth: int = 0) -> ir.Expr | None:
+    """As `lower_expression`, and None for None."""
+    return None if node is None else lower_expression(node, shift, depth)
+
+
+def lower_all(nodes: Sequence[ast.expr], shift: int, depth: int = 0) -> tuple[ir.Expr, ...]:
+    """Every expression of a sequence, in order."""
+    return tuple([lower_expression(node, shift, depth) for node in nodes])
+
+
+def _name(node: ast.Name, span: ir.Span, shift: int, depth: int) -> ir.Expr:
+    return ir.Name(span, node.id)
+
+
+def constant(value: object, span: ir.Span) -> ir.Constant:
+    """A literal; values that cannot be serialised (bytes, big integers, lone surrogates) are left out."""
+    kind = type(value).__name__
+    kept: Union[str, int, float, bool, None] = None
+    if isinstance(value, (bool, float)):
+        kept = value
+    elif isinstance(value, int):
+        kept = value if -(2**63) <= value < 2**63 else None
+    elif isinstance(value, str):
+        kept = (
+            value
+            if value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)
+            else None
+        )
+    return ir.Constant(span, kind, kept)
+
+
+def _constant(node: ast.Constant, span: ir.Span, shift: int, depth: int) -> ir.Expr:
+    return constant(node.value, span)
+
+
+def _attribute(node: ast.Attribute, span: ir.Span, shift: int, depth: int) -> ir.Expr:
+    return ir.Attribute(span, lower_expression(node.value, shift, depth), node.attr)
+
+
+def _call(node: ast.Call, span: ir.Span, shift: int, depth: int) -> ir.Expr:
+    keywords = tuple(
+        [ir.Keyword(word.arg, lower_expression(word.value, shift, depth)) for word in node.keywords]
+    )
+    return ir.Call(
+        span, lower_expression(node.func, shift, depth), lower_all(node.args, shift, depth), keywords
+    )
+
+
+def _compare(node: ast.Compare, span: ir.Span, shift: int, depth: int) -> ir.Expr:
+    operators = tuple([operator_text(operator) for operator in node.ops])
+    left = lower_expression(node.left, shift, depth)
+    return ir.Compare(span, left, operators, lower_all(node.comparators, shift, depth))
+
+
+def _bool_op(node: ast.BoolOp, span: ir.Span, shift: int, depth: int) -> ir.Expr:
+    return ir.BoolOp(span, operator_text(node.op), lower_all(node.values, shift, depth))
+
+
+def _unary_op(node: ast.UnaryOp, span: ir.Span, shift: int, depth: int) -> ir.Expr:
+    return ir.UnaryOp(span, operator_text(node.op), lower_expression(node.operand, shift, depth))
+
+
+def _bin_op(node: ast.BinOp, span: ir.Span, shift: int, depth: int) -> ir.Expr:
+    left = lower_expression(node.left, shift, depth)
+    return ir.BinOp(span, left, operator_text(node.op), lower_expression(node.right, shift, depth))
+
+
+def _if_exp(node: ast.IfExp, span: ir.Span, shift: int, depth: int) -> ir.Expr:
+    test, body, orelse = lower_all((node.test, node.body, node.orelse), shift, depth)
+    return ir.IfExp(span, test, body, orelse)
+
+
+def _subscript(node: ast.Subscript, span: ir.Span, shift: int, depth: int) -> ir.Expr:
+    value, index = lower_all((node.value, node.slice), shift, depth)
+    return ir.Subscript(span, value, index)
+
+
+def _slice(node: ast.Slice, span: ir.Span, shift: int, depth: int) -> ir.Expr:
+    parts = [part for part in (node.lower, node.upper, node.step) if part is not None]
+    return ir.Other(span, "slice", lower_all(parts, shift, depth))
+
+
+def _display(kind: str) -> Callable[..., ir.Expr]:
+    def lower(node: Any, span: ir.Span, shift: int, depth: int) -> ir.Expr:
+        return ir.Collection(span, kind, lower_all(node.elts, shift, depth))
+
+    return lower
+
+
+def _dict(node: ast.Dict, span: ir.Span, shift: int, depth: int) -> ir.Expr:
+    items: list[ir.Expr] = []
+    for key, value in zip(node.keys, node.values):
+        lowered = lower_expression(value, shift, depth)
+        if key is None:
+            items.append(ir.Starred(span_of(value, shift), lowered))
+        else:
+            items += (lower_expression(key, shift, depth), lowered)
+    return ir.Collection(span, "dict", tuple(items))
+
+
+def _comprehension(kind: str) -> Callable[..., ir.Expr]:
+    def lower(node: Any, span: ir.Span, shift: int, depth: int) -> ir.Expr:
+        elements = (node.key, node.value) if kind == "dict" else (node.elt,)
+        generators = tuple(
+            ir.Generator(
+                lower_expression(clause.target, shift, depth),
+                lower_expression(clause.iter, shift, depth),
+                lower_all(clause.ifs, shift, depth),
+                bool(clause.is_async),
+            )
+            for clause in node.generators
+        )
+        return ir.Comprehension(span, kind, lower_all(elements, shift, depth), generators)
+
+    return lower
+
+
+def parameter_nodes(arguments: ast.arguments) -> list[ast.arg]:
+    """All parameters in the order they are written."""
+    found = [*arguments.posonlyargs, *arguments.args]
+    if arguments.vararg:
+        found.append(arguments.vararg)
+    found += arguments.kwonlyargs
+    if arguments.kwarg:
+        found.append(arguments.kwarg)
+    return found
+
+
+def _lambda(node: ast.Lambda, span: ir.Span, shift: int, depth: int) -> ir.Expr:
+    names = tuple([parameter.arg for parameter in parameter_nodes(node.args)])
+    return ir.Lambda(span, names, lower_expression(node.body, shift, depth))
+
+
+def _wrapping(kind: Callable[[ir.Span, ir.Expr], ir.Expr]) -> Callable[..., ir.Expr]:
+    def lower(node: Any, span: ir.Span, shift: int, depth: int) -> ir.Expr:
+        return kind(span, lower_expression(node.value, shift, depth))
+
+    return lower
+
+
+def _yield(node: ast.Yield, span: ir.Span, shift: int, depth: int) -> ir.Expr:
+    return ir.Yield(span, lower_optional(node.value, shift, depth))
+
+
+def _named_expr(node: ast.NamedExpr, span: ir.Span, shift: int, depth: int) -> ir.Expr:
+    return ir.NamedExpr(span, *lower_all((node.target, node.value), shift, depth))
+
+
+def _unknown(node: ast.expr, span: ir.Span, shift: int, depth: int) -> ir.Expr:
+    """f-strings, template strings and whatever a later Python adds: only the parts matter."""
+    kind = {"JoinedStr": "fstring", "FormattedValue": "fstring", "TemplateStr": "template"}.get(
+        type(node).__name__, "unknown"
+    )
+    parts = [
+        child
+        for child in ast.iter_child_nodes(node)
+        if isinstance(child, ast.expr) and not isinstance(child, ast.Constant)
+    ]
+    return ir.Other(span, kind, lower_all(parts, shift, depth))
+
+
+_LOWERINGS: dict[type[ast.AST], Callable[..., ir.Expr]] = {
+    ast.Name: _name,
+    ast.Constant: _constant,
+    ast.Attribute: _attribute,
+    ast.Call: _call,
+    ast.Compare: _compare,
+    ast.BoolOp: _bool_op,
+    ast.UnaryOp: _unary_op,
+    ast.BinOp: _bin_op,
+    ast.IfExp: _if_exp,
+    ast.Subscript: _subscript,
+    ast.Slice: _slice,
+    ast.Tuple: _display("tuple"),
+    ast.List: _display("list"),
+    ast.Set: _display("set"),
+    ast.Dict: _dict,
+    ast.ListComp: _comprehension("list"),
+    ast.SetComp: _comprehension("set"),
+    ast.DictComp: _comprehension("dict"),
+    ast.GeneratorExp: _comprehension("generator"),
+    ast.Lambda: _lambda,
+    ast.Await: _wrapping(ir.Await),
+    ast.Yield: _yield,
+    ast.YieldFrom: _wrapping(ir.YieldFrom),
+    ast.NamedExpr: _named_expr,
+    ast.Starred: _wrapping(ir.Starred),
+}

@@ -1,0 +1,146 @@
+"""Lowering: one function from its own rows is what lowering the whole file gives."""
+
+from __future__ import annotations
+
+import ast
+import random
+import sysconfig
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from rslint.project import ir
+from rslint.project.definitions import first_row
+from rslint.project.lower import lower_file, lower_slice, nested_definitions
+from rslint.project.lower_expression import DEPTH_LIMIT, lower_expression
+from rslint.project.parsing import parse, syntax_problem
+
+STDLIB = Path(sysconfig.get_paths()["stdlib"])
+FILES = sorted(p for p in STDLIB.rglob("*.py") if not {"site-packages", "lib2to3", "test"} & set(p.parts))
+
+
+def sample(count: int) -> list[Path]:
+    return sorted(random.Random(1).sample(FILES, count))
+
+
+@pytest.mark.parametrize("path", sample(300), ids=lambda p: str(p.relative_to(STDLIB)))
+def test_a_function_lowered_from_its_rows_equals_the_one_of_the_whole_file(path: Path) -> None:
+    text = path.read_bytes().decode("utf-8", "surrogateescape")
+    try:
+        tree = parse(text)
+    except SyntaxError:
+        pytest.skip("not for this Python")
+    lines = text.splitlines(keepends=True) if "\x0c" not in text else text.split("\n")
+    whole = lower_file(tree, "m")
+    decoder = msgspec.msgpack.Decoder(ir.Function)
+    compared = 0
+    for node, identity, owner in nested_definitions(tree.body, "m:"):
+        function = whole[identity]
+        row = first_row(node)
+        rows = lines[row - 1 : node.end_lineno]
+        slice_text = "".join(rows) if lines[0].endswith("\n") else "\n".join(rows)
+        assert lower_slice(slice_text, row, identity, owner) == function
+        assert decoder.decode(msgspec.msgpack.encode(function)) == function
+        compared += 1
+    assert compared + 1 == len(whole)
+
+
+def test_every_kind_of_statement_and_expression_has_its_own_form() -> None:
+    text = (
+        "async def f(a, /, b: int = 1, *c, d=2, **e) -> str:\n"
+        "    global g\n"
+        "    from .x import y as z\n"
+        "    async with a as b, c: pass\n"
+        "    async for i in b: break\n"
+        "    else: await i\n"
+        "    match a:\n"
+        "        case [1, K(x=n), *rest] if n: del a\n"
+        "        case None | {'k': v}: raise E from v\n"
+        "        case _: assert a, 'no'\n"
+        "    try: x = lambda q: f'{q}' + (yield)\n"
+        "    except (A, B) as error: x += a[1:2, ::3]\n"
+        "    finally: return {**a, 1: 2}, {i for i in b if c}, not (p := q)\n"
+    )
+    function = lower_file(parse(text), "pkg.m")["pkg.m:f"]
+    assert [(p.name, p.kind) for p in function.parameters] == [
+        ("a", "positional"),
+        ("b", "positional"),
+        ("c", "args"),
+        ("d", "keyword"),
+        ("e", "kwargs"),
+    ]
+    assert function.is_async
+    assert function.is_generator is False  # the yield belongs to the lambda
+    kinds = [type(statement).__name__ for statement in function.body]
+    assert kinds == ["Scope", "Import", "With", "For", "Match", "Try"]
+    imported, match = function.body[1], function.body[4]
+    assert isinstance(imported, ir.Import)
+    assert imported.names == (("z", "pkg.x.y"),)
+    assert isinstance(match, ir.Match)
+    assert [(case.captures, case.irrefutable) for case in match.cases] == [
+        (("n", "rest"), False),
+        (("v",), False),
+        ((), True),
+    ]
+
+
+def test_nested_and_repeated_definitions_have_their_own_identities() -> None:
+    text = (
+        "class C:\n"
+        "    @property\n"
+        "    def p(self): return 1\n"
+        "    @p.setter\n"
+        "    def p(self, v):\n"
+        "        def inner(): pass\n"
+        "@overload\n"
+        "def f(a: int): ...\n"
+        "if X:\n"
+        "    def f(a): pass\n"
+        "else:\n"
+        "    def f(a): pass\n"
+    )
+    assert sorted(lower_file(parse(text), "m")) == [
+        "m:", "m:C", "m:C.p", "m:C.p@2", "m:C.p@2.inner", "m:f", "m:f@2"
+    ]  # fmt: skip
+
+
+def test_very_deep_expressions_are_cut_and_never_overflow() -> None:
+    tree = ast.parse("x = " + " + ".join(["a"] * 800), mode="exec")
+    assert isinstance(tree.body[0], ast.Assign)
+    lowered = lower_expression(tree.body[0].value)
+    depth = 0
+    while isinstance(lowered, ir.BinOp):
+        lowered, depth = lowered.left, depth + 1
+    assert depth == DEPTH_LIMIT + 1
+    assert isinstance(lowered, ir.Other)
+    assert lowered.kind == "too-deep"
+
+
+def test_a_long_chain_of_elif_is_cut_and_never_overflows() -> None:
+    tree = parse("if a: pass\n" + "elif b: pass\n" * 300)
+    assert lower_file(tree, "m")["m:"].body
+
+
+@pytest.mark.parametrize(
+    ("text", "row", "reason"),
+    [
+        ("x = (\n", 1, "'(' was never closed"),
+        ("x = 1\n\0", 2, "null bytes"),
+        ("x = " + "(" * 20_000 + ")" * 20_000, 1, "too many nested parentheses"),
+        ("x = " + "-" * 20_000 + "1", 1, "nested too deeply for Python's parser"),
+    ],
+)
+def test_what_cannot_be_parsed_has_a_place_and_a_reason(text: str, row: int, reason: str) -> None:
+    problem = syntax_problem(text)
+    assert problem is not None
+    assert problem[0] == row
+    assert reason in problem[2]
+
+
+@pytest.mark.parametrize(
+    "value", ["b'x'", "10 ** 3", "1" * 30, "'\\ud800'", "1j", "...", "None", "1e999", "'é'"]
+)
+def test_every_literal_survives_serialisation(value: str) -> None:
+    lowered = lower_expression(ast.parse(value, mode="eval").body)
+    assert msgspec.msgpack.Decoder(ir.Expr).decode(msgspec.msgpack.encode(lowered)) == lowered
