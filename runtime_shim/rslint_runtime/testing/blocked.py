@@ -7,6 +7,7 @@ what the thread does; that it really sleeps there, the kernel's count of context
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from concurrent.futures import thread as executor
@@ -26,8 +27,10 @@ def look(token: int, own_thread: int) -> Looked:
         thread = known.get(ident)
         if thread is None or isinstance(thread, threading._DummyThread):
             unknown = True
-        elif _waits_inside(frame) and thread.native_id is not None:
-            switches = _switches_if_asleep(thread.native_id)
+        elif _waits_inside(frame):
+            # A forked main thread keeps its parent's native_id until Python 3.13.
+            native_id = os.getpid() if thread is threading.main_thread() else thread.native_id
+            switches = _switches_if_asleep(native_id)
             if switches is not None:
                 blocked.append((ident, switches))
     return Looked(token, tuple(blocked), unknown)
@@ -43,7 +46,7 @@ def _waits_inside(frame: FrameType) -> bool:
     return timeout is None or timeout == -1
 
 
-def _switches_if_asleep(native_id: int) -> int | None:
+def _switches_if_asleep(native_id: int | None) -> int | None:
     """The thread's context switches so far, None if it is running or runnable (or the system cannot say)."""
     try:
         with open(f"/proc/self/task/{native_id}/status", encoding="ascii", errors="replace") as status:

@@ -24,6 +24,7 @@ class _Rank:
     threads: dict[int, ThreadState] = field(default_factory=dict)
     operations: dict[int, Collective] = field(default_factory=dict)
     entered: dict[tuple[Group, str], int] = field(default_factory=dict)
+    ready: bool = False
     ended: wire.Ended | None = None
     status: int | None = None
     looked: wire.Looked | None = None
@@ -40,6 +41,7 @@ class Monitor:
         self._unfired = set(range(fault_count))
         self._outcome: Outcome | None = None
         self._detail = ""
+        self._deadlocked: frozenset[int] = frozenset()
         self._suspects: tuple[int, frozenset[int]] | None = None
         self._first_at: dict[tuple[Group, int], tuple[int, Collective]] = {}
 
@@ -74,6 +76,7 @@ class Monitor:
         elif isinstance(message, wire.Fired):
             self._unfired.discard(message.fault)
         elif isinstance(message, wire.Ready):
+            state.ready = True
             state.threads[message.thread] = ThreadState("MainThread", "running")
         elif isinstance(message, wire.NotLoaded):
             self.not_loaded = self.not_loaded or (rank, message)
@@ -86,10 +89,15 @@ class Monitor:
             self.version += 1
             self._ranks[message.rank].status = message.status
 
+    def all_ready(self) -> bool:
+        """Every rank has loaded the program and joined the process group."""
+        return all(state.ready for state in self._ranks.values())
+
     def final(self) -> bool:
         """Nothing can change the verdict any more."""
         return self._outcome == "mismatch" or all(
-            state.ended is not None or state.status is not None for state in self._ranks.values()
+            state.ended is not None or state.status is not None or rank in self._deadlocked
+            for rank, state in self._ranks.items()
         )
 
     def decided(self) -> bool:
@@ -100,7 +108,9 @@ class Monitor:
 
     def worth_a_look(self) -> list[int]:
         """Ranks with both a waiting thread somewhere in the run and threads of which only the rank can say more."""
-        if not any(thread.status == "waiting" for state in self._ranks.values() for thread in state.threads.values()):
+        if not any(
+            thread.status == "waiting" for state in self._ranks.values() for thread in state.threads.values()
+        ):
             return []
         return [
             rank
@@ -123,6 +133,7 @@ class Monitor:
         suspects = (self.version, found)
         if found and suspects == self._suspects:
             self._outcome = "deadlock"
+            self._deadlocked = found
             self._detail = "; ".join(str(wait) for wait in self._waits() if wait.rank in found)
         self._suspects = suspects
 
@@ -130,17 +141,26 @@ class Monitor:
         """No more will be read."""
         if self._outcome is None and run_timeout and not self.decided():
             self._outcome = "timeout"
-            self._detail = "; ".join(str(wait) for wait in self._waits()) or "no rank waits in a collective that was seen"
+            self._detail = (
+                "; ".join(str(wait) for wait in self._waits())
+                or "no rank waits in a collective that was seen"
+            )
 
     def settle(self) -> None:
         """Decide what is still undecided when the run is over."""
         if self._outcome is not None:
             return
-        dead = {rank: state.status for rank, state in self._ranks.items() if state.status is not None and not state.ended}
+        dead = {
+            rank: state.status
+            for rank, state in self._ranks.items()
+            if state.status is not None and not state.ended
+        }
         raised = [rank for rank, state in self._ranks.items() if state.ended and _failure(state.ended)]
         if dead:
             self._outcome = "peer_died"
-            self._detail = "; ".join(f"rank {rank} {_death(status)}" for rank, status in dead.items() if status is not None)
+            self._detail = "; ".join(
+                f"rank {rank} {_death(status)}" for rank, status in dead.items() if status is not None
+            )
         elif raised:
             self._outcome = "failed"
             self._detail = "; ".join(f"rank {rank}: {_failure(self._ranks[rank].ended)}" for rank in raised)
@@ -156,7 +176,9 @@ class Monitor:
         return RunResult(
             outcome=self._outcome,
             world_size=len(self._ranks),
-            results={rank: unpickled(end.value, end.text) for rank, end in ended.items() if end.error is None},
+            results={
+                rank: unpickled(end.value, end.text) for rank, end in ended.items() if end.error is None
+            },
             errors={rank: end.error for rank, end in ended.items() if end.error is not None},
             waiting=self._waits(),
             sequences={rank: tuple(state.operations.values()) for rank, state in self._ranks.items()},
@@ -169,7 +191,9 @@ class Monitor:
     def _compare(self, rank: int, collective: Collective) -> None:
         if collective.channel or self._outcome is not None:
             return
-        first_rank, first = self._first_at.setdefault((collective.group, collective.index), (rank, collective))
+        first_rank, first = self._first_at.setdefault(
+            (collective.group, collective.index), (rank, collective)
+        )
         if (first.operation, first.signature) != (collective.operation, collective.signature):
             self._outcome = "mismatch"
             self._detail = (

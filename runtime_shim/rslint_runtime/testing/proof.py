@@ -61,7 +61,9 @@ def deadlocked(ranks: Mapping[int, RankState], *, any_algorithm: bool = True) ->
         movable |= added
 
 
-def missing(collective: Collective, ranks: Mapping[int, RankState], *, any_algorithm: bool = True) -> tuple[int, ...]:
+def missing(
+    collective: Collective, ranks: Mapping[int, RankState], *, any_algorithm: bool = True
+) -> tuple[int, ...]:
     """The ranks that `collective` waits for and that have not entered their side of it."""
     awaited = collective.awaits if any_algorithm else collective.awaits + collective.may_await
     key = (collective.group, collective.channel)

@@ -46,11 +46,14 @@ def live(request: wire.RunRequest, rank: int, channel: socket.socket) -> NoRetur
         usage = isinstance(error, (faults.FaultTargetError, _NoSuchFunction))
         send(wire.NotLoaded(describe(error), usage))
         _stay()
-    main = threading.get_ident()
+    send(wire.Ready(threading.get_ident()))
+    try:
+        wire.receive(channel)
+    except (EOFError, OSError):
+        os._exit(1)
     # Started before the recorder wraps Thread.start: it is no thread of the program.
     threading.Thread(target=_answer, args=(channel, send), daemon=True, name="rslint-runtime").start()
     recorder.install()
-    send(wire.Ready(main))
     ended = _call(function, (rank, request.world_size, *args), recorder)
     recorder.close()
     _flush()
@@ -86,8 +89,12 @@ def _surroundings(request: wire.RunRequest, rank: int) -> None:
     os.dup2(output, 2)
     os.close(output)
     # Line by line, so that what a killed rank said last is not lost.
-    sys.stdout = io.TextIOWrapper(os.fdopen(1, "wb", closefd=False), "utf-8", "backslashreplace", line_buffering=True)
-    sys.stderr = io.TextIOWrapper(os.fdopen(2, "wb", closefd=False), "utf-8", "backslashreplace", line_buffering=True)
+    sys.stdout = io.TextIOWrapper(
+        os.fdopen(1, "wb", closefd=False), "utf-8", "backslashreplace", line_buffering=True
+    )
+    sys.stderr = io.TextIOWrapper(
+        os.fdopen(2, "wb", closefd=False), "utf-8", "backslashreplace", line_buffering=True
+    )
     faulthandler.enable(file=2)
     os.environ.clear()
     os.environ.update(request.environment)

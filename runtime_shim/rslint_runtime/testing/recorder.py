@@ -35,7 +35,7 @@ _SKIPPED = (
     *(f"{sysconfig.get_path('stdlib')}/{name}.py" for name in ("contextlib", "threading")),
 )
 # Frames that only pass a call on and would hide the function the program called.
-_TRANSPARENT = ("c10d_logger.py", "contextlib.py", "threading.py")
+_TRANSPARENT = ("c10d_logger.py", "contextlib.py", "threading.py", __file__)
 
 
 class Recorder:
@@ -44,7 +44,9 @@ class Recorder:
     Entering is numbered and sent under one lock, so the caller sees this rank's operations in their true order.
     """
 
-    def __init__(self, rank: int, send: Callable[[Any], None], run_timeout: float, group_timeout: float) -> None:
+    def __init__(
+        self, rank: int, send: Callable[[Any], None], run_timeout: float, group_timeout: float
+    ) -> None:
         self.rank = rank
         self._send = send
         self._run_timeout = run_timeout
@@ -188,10 +190,18 @@ class _Mode(TorchDispatchMode):
         super().__init__()
         self._recorder = recorder
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # torch would import all of torch._dynamo, a second in every rank, to keep the handler from being compiled.
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         arguments = kwargs or {}
         name: str = func._schema.name
         if not name.startswith(_NAMESPACES):
+            pending = _pending_result(args) if types else None
+            if pending is not None:
+                return self._recorder.wait_for_result(pending, lambda: func(*args, **arguments))
             return func(*args, **arguments)
         if name == "_c10d_functional::wait_tensor":
             return self._recorder.wait_for_result(args[0], lambda: func(*args, **arguments))
@@ -219,7 +229,9 @@ def _wrap_group_creation(recorder: Recorder) -> None:
     module: Any = distributed_c10d
     original = module._new_process_group_helper
 
-    def new_process_group_helper(group_size: int, group_rank: int | None, ranks: Any, *args: Any, **kwargs: Any) -> Any:
+    def new_process_group_helper(
+        group_size: int, group_rank: int | None, ranks: Any, *args: Any, **kwargs: Any
+    ) -> Any:
         name = kwargs["group_name"] if "group_name" in kwargs else args[2]
         members = tuple(ranks) or tuple(range(group_size))
         operation = operators.creation(str(name), members, recorder.rank)
@@ -272,5 +284,17 @@ def _place() -> tuple[str, str]:
     return "?", call
 
 
+def _pending_result(args: tuple[Any, ...]) -> torch.Tensor | None:
+    """The first argument that is a functional collective's result not yet waited for: using it waits."""
+    for value in args:
+        for item in value if isinstance(value, (list, tuple)) else (value,):
+            if type(item).__name__ == "AsyncCollectiveTensor" and not item.completed:
+                result: torch.Tensor = item
+                return result
+    return None
+
+
 def _storage(tensor: torch.Tensor) -> int:
-    return tensor.untyped_storage()._cdata
+    # An AsyncCollectiveTensor is a shell around the tensor that the collective returned.
+    plain = getattr(tensor, "elem", tensor)
+    return int(plain.untyped_storage()._cdata)

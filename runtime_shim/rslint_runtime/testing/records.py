@@ -98,7 +98,9 @@ class Wait:
     def __str__(self) -> str:
         thread = "" if self.thread == "MainThread" else f" (thread {self.thread})"
         for_whom = "; ".join(f"rank {rank} ({why})" for rank, why in self.missing) or "its peers to finish it"
-        return f"rank {self.rank}{thread} waits in {self.collective} at {self.collective.place} for {for_whom}"
+        return (
+            f"rank {self.rank}{thread} waits in {self.collective} at {self.collective.place} for {for_whom}"
+        )
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ _QUIET = 0.03
 _QUIET_BACKEND = 0.5
 # What ranks that can still move get to end by themselves once others cannot, or once a peer has died.
 _GRACE = 0.4
+# For loading the program and connecting, before the run's own timeout begins.
+_STARTUP = 60.0
 
 
 class RunError(RuntimeError):
@@ -51,7 +53,7 @@ def run_ranks(
     Args:
         fn: a function at module level, or `"path/to/file.py:function"` for a file that need not be importable.
         world_size: number of ranks, 1 to 128.
-        timeout: seconds until the outcome is `timeout`. A deadlock is found long before, see `proof`.
+        timeout: seconds from the call of `fn` until the outcome is `timeout`. A deadlock is found long before, see `proof`.
         faults: what to raise where.
         args: picklable.
         group_timeout: seconds, of the default group. A wait in a group whose own timeout is shorter than `timeout`
@@ -66,7 +68,9 @@ def run_ranks(
         raise ValueError(f"world_size={world_size}: 1 to 128 ranks fit on one machine")
     for fault in faults:
         if fault.rank >= world_size:
-            raise ValueError(f"fault on {fault.target!r}: rank {fault.rank} does not exist with world_size={world_size}")
+            raise ValueError(
+                f"fault on {fault.target!r}: rank {fault.rank} does not exist with world_size={world_size}"
+            )
     program, module_name, qualname = _located(fn)
     if importlib.util.find_spec("torch") is None:
         raise RunError("run_ranks needs torch: pip install 'rslint-runtime[torch]'")
@@ -103,7 +107,9 @@ def _located(fn: Callable[..., Any] | str | os.PathLike[str]) -> tuple[str, str,
         return str(path), f"rslint_program_{path.stem}_{digest}", qualname
     qualname = getattr(fn, "__qualname__", "<locals>")
     if "<" in qualname:
-        raise TypeError(f"{qualname}: ranks load the function by name; put it at module level and pass values by args=")
+        raise TypeError(
+            f"{qualname}: ranks load the function by name; put it at module level and pass values by args="
+        )
     try:
         program = str(Path(inspect.getfile(fn)).resolve())
     except TypeError:
@@ -120,65 +126,86 @@ def _pickled(args: tuple[Any, ...], faults: tuple[Fault, ...]) -> bytes:
 
 
 def _run(request: wire.RunRequest, timeout: float, fault_count: int) -> RunResult:
-    started = time.monotonic()
     monitor = Monitor(request.world_size, fault_count)
     with connection.run(request) as (control, channels):
-        _follow(monitor, control, channels, started + timeout)
+        inbox = _Inbox(monitor, control, channels)
+        with inbox.selector:
+            _wait_until_ready(monitor, inbox)
+            started = time.monotonic()
+            for channel in channels:
+                _send(channel, wire.Go())
+            _follow(monitor, inbox, channels, started + timeout)
+            seconds = time.monotonic() - started
     monitor.settle()
-    return monitor.result(_outputs(request), time.monotonic() - started, _unpickled)
+    return monitor.result(_outputs(request), seconds, _unpickled)
 
 
-def _follow(
-    monitor: Monitor, control: socket.socket, channels: Sequence[socket.socket], deadline: float
-) -> None:
-    """Feed the monitor until it has a verdict; raises RunError when a rank could not load the program."""
-    with selectors.DefaultSelector() as selector:
-        decoders = {}
+class _Inbox:
+    """Hands what ranks and server send to the monitor."""
+
+    def __init__(self, monitor: Monitor, control: socket.socket, channels: Sequence[socket.socket]) -> None:
+        self._monitor = monitor
+        self._decoders: dict[int | None, wire.Decoder] = {None: wire.Decoder()}
+        self.selector = selectors.DefaultSelector()
+        self.selector.register(control, selectors.EVENT_READ, None)
         for rank, channel in enumerate(channels):
-            selector.register(channel, selectors.EVENT_READ, rank)
-            decoders[rank] = wire.Decoder()
-        selector.register(control, selectors.EVENT_READ, None)
-        control_decoder = wire.Decoder()
-        quiet_since = time.monotonic()
-        grace_until: float | None = None
-        looks = 0
-        while True:
-            version = monitor.version
-            for key, _ in selector.select(timeout=_QUIET):
-                rank = key.data
-                data = _read(key.fileobj)
-                if not data and rank is None:
-                    raise RunError("the fork server has ended; what it said is on this process's stderr")
-                elif not data:
-                    selector.unregister(key.fileobj)
-                elif rank is None:
-                    for message in control_decoder.feed(data):
-                        monitor.server_says(message)
+            self.selector.register(channel, selectors.EVENT_READ, rank)
+            self._decoders[rank] = wire.Decoder()
+
+    def read(self) -> None:
+        """Wait a little for messages; RunError when the server is gone or a rank could not load the program."""
+        for key, _ in self.selector.select(timeout=_QUIET):
+            rank: int | None = key.data
+            data = _received(key.fileobj)
+            if not data and rank is None:
+                raise RunError("the fork server has ended; what it said is on this process's stderr")
+            if not data:
+                self.selector.unregister(key.fileobj)
+            for message in self._decoders[rank].feed(data):
+                if rank is None:
+                    self._monitor.server_says(message)
                 else:
-                    for message in decoders[rank].feed(data):
-                        monitor.rank_says(rank, message)
-            if monitor.not_loaded is not None:
-                rank, problem = monitor.not_loaded
-                detail = str(problem.error) if problem.usage else problem.error.traceback.rstrip()
-                raise RunError(f"rank {rank} could not start: {detail}")
-            now = time.monotonic()
-            if monitor.version != version:
-                quiet_since = now
-            if monitor.final():
-                return
-            if monitor.decided() and grace_until is None:
-                grace_until = now + _GRACE
-            if now >= deadline or (grace_until is not None and now >= grace_until):
-                monitor.time_is_up(now >= deadline)
-                return
-            if now - quiet_since >= _QUIET:
-                monitor.examine(now - quiet_since >= _QUIET_BACKEND)
-                looks += 1
-                for rank in monitor.worth_a_look():
-                    _ask(channels[rank], wire.Look(looks))
+                    self._monitor.rank_says(rank, message)
+        if self._monitor.not_loaded is not None:
+            failed, problem = self._monitor.not_loaded
+            detail = str(problem.error) if problem.usage else problem.error.traceback.rstrip()
+            raise RunError(f"rank {failed} could not start: {detail}")
 
 
-def _read(channel: Any) -> bytes:
+def _wait_until_ready(monitor: Monitor, inbox: _Inbox) -> None:
+    deadline = time.monotonic() + _STARTUP
+    while not monitor.all_ready():
+        inbox.read()
+        if monitor.decided():
+            raise RunError("a rank's process ended while it loaded the program")
+        if time.monotonic() >= deadline:
+            raise RunError(f"the ranks did not load the program within {_STARTUP:.0f} s")
+
+
+def _follow(monitor: Monitor, inbox: _Inbox, channels: Sequence[socket.socket], deadline: float) -> None:
+    """Feed the monitor until it has a verdict or the time is up."""
+    quiet_since = time.monotonic()
+    grace_until: float | None = None
+    looks = 0
+    while not monitor.final():
+        version = monitor.version
+        inbox.read()
+        now = time.monotonic()
+        if monitor.version != version:
+            quiet_since = now
+        if monitor.decided() and grace_until is None:
+            grace_until = now + _GRACE
+        if now >= deadline or (grace_until is not None and now >= grace_until):
+            monitor.time_is_up(now >= deadline)
+            return
+        if now - quiet_since >= _QUIET:
+            monitor.examine(now - quiet_since >= _QUIET_BACKEND)
+            looks += 1
+            for rank in monitor.worth_a_look():
+                _send(channels[rank], wire.Look(looks))
+
+
+def _received(channel: Any) -> bytes:
     try:
         data: bytes = channel.recv(1 << 20)
     except OSError:
@@ -186,9 +213,9 @@ def _read(channel: Any) -> bytes:
     return data
 
 
-def _ask(channel: socket.socket, question: wire.Look) -> None:
+def _send(channel: socket.socket, message: wire.Go | wire.Look) -> None:
     try:
-        wire.send(channel, question)
+        wire.send(channel, message)
     except OSError:
         pass  # the rank is gone; the server will say so
 

@@ -63,7 +63,7 @@ class NotLoaded:
 
 @dataclass(frozen=True)
 class Ready:
-    """The rank has its process group and calls the function now, on `thread`."""
+    """The rank has its process group and waits for `Go` to call the function, on `thread`."""
 
     thread: int
 
@@ -127,6 +127,11 @@ class Ended:
     value: bytes | None
     text: str
     error: RankError | None
+
+
+@dataclass(frozen=True)
+class Go:
+    """From the caller, when all ranks are ready: a rank that failed earlier would break its peers' connecting."""
 
 
 @dataclass(frozen=True)
