@@ -1,0 +1,79 @@
+"""The analysis of one project: everything a rule may ask, computed once and in an order that changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rslint.flow.answers import divergence_of
+from rslint.flow.compare import suspects_of
+from rslint.flow.knowledge import Knowledge
+from rslint.flow.override import overrides_of
+from rslint.flow.reasons import DEPTH, function_reasons
+from rslint.flow.record import FunctionRecord
+from rslint.flow.relevant import compute_effects
+from rslint.flow.survival import sites_in
+from rslint.flow.suspects import Suspect
+from rslint.models import Models
+from rslint.project.index import Index
+from rslint.project.links import Links, build_links
+from rslint.project.project import Project
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What rules see: the project, its links and models, and the places where ranks may part."""
+
+    project: Project
+    links: Links
+    models: Models
+    knowledge: Knowledge
+    suspects: tuple[Suspect, ...]
+
+
+def analyse(project: Project, index: Index) -> Analysis:
+    """Effects of all functions that reach a collective, then the suspects of each, one per root."""
+    links = build_links(project, index)
+    knowledge = Knowledge(links, project.models)
+    compute_effects(knowledge)
+    found: list[Suspect] = []
+    for identity in sorted(knowledge.walks):
+        found += suspects_of(knowledge, identity)
+        found += overrides_of(knowledge, identity)
+    return Analysis(project, links, project.models, knowledge, _roots(found))
+
+
+def _roots(found: list[Suspect]) -> tuple[Suspect, ...]:
+    """A raise that a callee's own finding already reports is not reported again in its callers."""
+    reported = {
+        (place.function, place.row, place.column)
+        for suspect in found
+        if suspect.kind in ("exception", "handler")
+        for _, place in suspect.reasons
+    }
+    kept = []
+    for suspect in found:
+        if suspect.kind == "exception":
+            inner = [
+                step.site
+                for reason, _ in suspect.reasons[:1]
+                for step in reason.steps[1:]
+                if (step.site.function, step.site.row, step.site.column) in reported
+            ]
+            if inner:
+                continue
+        kept.append(suspect)
+    return tuple(kept)
+
+
+def record_of(knowledge: Knowledge, identity: str) -> FunctionRecord:
+    """The record of one function: all that callers may know of it."""
+    divergence = divergence_of(knowledge, identity)
+    tree = knowledge.effects.get(identity, 0)
+    return FunctionRecord(
+        identity,
+        tuple(knowledge.forest.encode(tree)),
+        function_reasons(knowledge, identity, DEPTH),
+        tuple(sorted(divergence.returns, key=lambda s: (s.kind, s.text, s.site.row))),
+        divergence.evidence,
+        sites_in(knowledge, identity, "ConnectionError"),
+    )

@@ -1,0 +1,227 @@
+"""What calls, attributes and names of a function tell about divergence, from models and from other functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rslint.flow.cfg import build_cfg
+from rslint.flow.divergence import (
+    EVIDENCE,
+    NONE,
+    Answers,
+    FunctionDivergence,
+    Sources,
+    as_container,
+    function_divergence,
+)
+from rslint.flow.knowledge import Knowledge, site_of
+from rslint.flow.meaning import meaning_of
+from rslint.flow.reasons import call_reasons, guarded_calls, handler_catches, swallowed_types
+from rslint.flow.record import Source, Step
+from rslint.flow.survival import uses_of
+from rslint.models import (
+    agreement_decorator,
+    agreeing_name,
+    local_state,
+    rank_predicate,
+    raising,
+    uniform,
+    world_size_name,
+)
+from rslint.project import ir
+from rslint.project.text import expressions, last_name, render, statements, walk
+
+DEPTH = 3
+_REMOTE = frozenset({"network", "rpc", "storage"})
+_PROTECTING = ("file", "shm", "process")
+
+
+def divergence_of(k: Knowledge, identity: str, depth: int = DEPTH) -> FunctionDivergence:
+    """The divergence inside one function; callees are looked into `depth` calls deep."""
+    key = (identity, depth)
+    known = k.divergences.get(key)
+    if known is None:
+        function = k.links.ir(identity)
+        cfg = build_cfg(
+            function,
+            raises=lambda node: ("Exception",) if _may_raise(node) else (),
+            swallows=lambda item: swallowed_types(k, identity, item.context) is not None,
+            catches=lambda types, exception: handler_catches(k, identity, types, exception),
+        )
+        known = k.divergences[key] = function_divergence(function, cfg, answers(k, function, depth))
+    return known
+
+
+def _may_raise(node: ir.Node) -> bool:
+    parts: Iterable[ir.Expr] = expressions(node) if isinstance(node, ir.Stmt) else (node,)  # type: ignore[arg-type]
+    return isinstance(node, ir.Raise | ir.Assert) or any(isinstance(e, ir.Call) for part in parts for e in walk(part))
+
+
+def answers(k: Knowledge, function: ir.Function, depth: int) -> Answers:
+    """The answers for one function, its callees seen `depth` calls deep."""
+    identity = function.identity
+    return Answers(
+        call=lambda e: call_sources(k, identity, e, depth),
+        attribute=lambda e: attribute_sources(k, identity, e, depth),
+        name=lambda name, e: _name_sources(k, function, name, e),
+        agreed=lambda e: _agreed(k, identity, e),
+        caught=lambda statement, handler: _caught(k, function, statement, handler),
+        size_name=lambda name: world_size_name(k.models, name),
+    )
+
+
+def call_sources(k: Knowledge, identity: str, e: ir.Call, depth: int) -> Sources | None:
+    """The sources of a call's value; None where nothing is known and the arguments may tell."""
+    meaning = meaning_of(k, identity, e)
+    target = meaning.target
+    if meaning.operation is not None:
+        return NONE
+    site = site_of(identity, e)
+    predicate = rank_predicate(k.models, target.text, target.external)
+    if predicate is not None:
+        kind = "rank" if predicate.boolean else "rank-value"
+        return frozenset({Source(kind, predicate.axis, f"{target.text}()", site)})
+    if uniform(k.models, target.external, target.text):
+        return NONE
+    state = local_state(k.models, target.external, target.text, target.receiver_types)
+    if state is not None:
+        return frozenset({Source(state.kind, "world", f"{target.text}()", site)})
+    if agreeing_name(k.models, last_name(e.func) or ""):
+        return NONE
+    if target.functions:
+        return _returned(k, target.functions, target.text, e, identity, depth)
+    keywords = frozenset(keyword.name for keyword in e.keywords if keyword.name)
+    known = raising(k.models, target.external, target.text, target.receiver_types, keywords)
+    if known is not None and known.kind in _REMOTE:
+        return frozenset({Source("rpc", "world", f"{target.text}()", site)})
+    return None
+
+
+def _returned(
+    k: Knowledge, functions: tuple[str, ...], text: str, e: ir.Expr, identity: str, depth: int
+) -> Sources:
+    found: set[Source] = set()
+    if depth <= 0:
+        return NONE
+    for callee in functions[:6]:
+        if _declared_uniform(k, callee):
+            continue
+        for source in divergence_of(k, callee, depth - 1).returns:
+            if source.kind == "rank-value" and source.hops > 1:
+                continue
+            step = Step(f"{text} returns what depends on {source.text}", site_of(identity, e))
+            found.add(
+                Source(
+                    source.kind,
+                    source.axis,
+                    source.text,
+                    source.site,
+                    source.hops + 1,
+                    source.origin,
+                    (step, *source.steps)[:3],
+                )
+            )
+    return frozenset(found)
+
+
+def _declared_uniform(k: Knowledge, identity: str) -> bool:
+    return any(agreement_decorator(k.models, render(d)) for d in k.links.ir(identity).decorators)
+
+
+def attribute_sources(k: Knowledge, identity: str, e: ir.Attribute, depth: int) -> Sources:
+    """The sources of an attribute: a rank by its name, a property by what it returns, else shown evidence."""
+    text = render(e)
+    predicate = rank_predicate(k.models, text, None)
+    if predicate is not None:
+        kind = "rank" if predicate.boolean else "rank-value"
+        return frozenset({Source(kind, predicate.axis, text, site_of(identity, e))})
+    if depth <= 0 or uniform(k.models, None, text):
+        return NONE
+    found: set[Source] = set()
+    for kind_ in k.links.type_of(identity, e.value):
+        method = k.links.method(kind_, e.attr)
+        if method is not None:
+            if any(last_name(d) in ("property", "cached_property") for d in k.links.ir(method).decorators):
+                found |= _returned(k, (method,), text, e, identity, depth)
+        else:
+            found |= attribute_evidence(k, kind_, e.attr, depth - 1)
+    return frozenset(found)
+
+
+def attribute_evidence(k: Knowledge, owner: str, attribute: str, depth: int) -> Sources:
+    """Places in the class's hierarchy that change `self.attribute` on some ranks only, as sources; the two nearest."""
+    key = (owner, attribute, depth)
+    known = k.attributes.get(key)
+    if known is None:
+        family = {owner, *k.links.mro(owner), *k.links.subclasses(owner)}
+        found: list[Source] = []
+        for writer in k.links.storing(attribute):
+            if k.links.ir(writer).owner not in family:
+                continue
+            for item in divergence_of(k, writer, depth).evidence:
+                if item.name == f"self.{attribute}" and _shows(item.source):
+                    found.append(as_container(item, f"self.{attribute}"))
+        found.sort(key=lambda s: (len(s.steps), s.hops, s.origin, s.text, s.site.function, s.site.row, s.site.column))
+        known = k.attributes[key] = frozenset(found[:2])
+    return known
+
+
+def _shows(source: Source) -> bool:
+    """Evidence that is about this rank alone. Chains of containers are cut: what follows from what was shown once."""
+    return source.kind in EVIDENCE and source.origin != "container" and len(source.steps) < 2
+
+
+def _name_sources(k: Knowledge, function: ir.Function, name: str, e: ir.Name) -> Sources:
+    predicate = rank_predicate(k.models, name, None)
+    if predicate is not None:
+        kind = "rank" if predicate.boolean else "rank-value"
+        return frozenset({Source(kind, predicate.axis, name, site_of(function.identity, e))})
+    return _global_sources(k, function, name)
+
+
+def _global_sources(k: Knowledge, function: ir.Function, name: str) -> Sources:
+    """A module global that another thread assigns: ranks see the change at different times."""
+    module = function.identity.partition(":")[0]
+    key = (module, name, -1)
+    known = k.attributes.get(key)
+    if known is None:
+        found: list[Source] = []
+        for writer in k.links.storing(name):
+            if writer.partition(":")[0] != module or not writer.partition(":")[2]:
+                continue
+            body = k.links.ir(writer).body
+            declared = [s for s in statements(body) if isinstance(s, ir.Scope) and name in s.names]
+            if declared and _on_thread(k, writer, 3):
+                step = Step(f"`{name}` is assigned on another thread", site_of(writer, declared[0]))
+                found.append(Source("thread", "world", name, site_of(writer, declared[0]), 0, "thread", (step,)))
+        known = k.attributes[key] = frozenset(found[:2])
+    return known
+
+
+def _on_thread(k: Knowledge, identity: str, depth: int) -> bool:
+    uses = uses_of(k, identity, "Exception")
+    if any(use.how in ("thread", "task") for use in uses):
+        return True
+    return depth > 0 and any(use.how == "call" and _on_thread(k, use.site.function, depth - 1) for use in uses)
+
+
+def _agreed(k: Knowledge, identity: str, e: ir.Call) -> tuple[ir.Expr, ...] | None:
+    meaning = meaning_of(k, identity, e)
+    if meaning.operation is not None:
+        return meaning.agrees if meaning.agrees or meaning.result_agrees else None
+    if agreeing_name(k.models, last_name(e.func) or ""):
+        return (*e.args, *(keyword.value for keyword in e.keywords))
+    if any(_declared_uniform(k, callee) for callee in meaning.target.functions):
+        return ()
+    return None
+
+
+def _caught(k: Knowledge, function: ir.Function, statement: ir.Try, handler: ir.Handler) -> Source | None:
+    """The exception that leads into a handler, where something in the try body may raise it on one rank only."""
+    for call, _ in guarded_calls(statement.body, ()):
+        for reason in call_reasons(k, function, call, 2):
+            if reason.strength == 1 or reason.kind in _PROTECTING:
+                if handler_catches(k, function.identity, handler.types, reason.exceptions[0]) != "no":
+                    text = f"{reason.text} not raising"
+                    return Source("caught", "world", text, site_of(function.identity, call), 0, "caught")
+    return None

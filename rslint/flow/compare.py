@@ -1,0 +1,264 @@
+"""Where ranks may part: every fork and hazard of a function, compared arm by arm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rslint.flow.answers import divergence_of
+from rslint.flow.effects import Fork, Hazard
+from rslint.flow.forest import Operation, Site, children
+from rslint.flow.knowledge import Knowledge, site_of
+from rslint.flow.reasons import call_reasons, handler_catches, is_silent, strongest
+from rslint.flow.record import Reason, Source, Step
+from rslint.flow.sequences import Comparison, Sequences, Visible
+from rslint.flow.survival import Survival, survival
+from rslint.flow.suspects import Suspect
+from rslint.models import axes_compatible
+from rslint.project import ir
+from rslint.project.text import blocks, render, statements, walk
+
+
+def suspects_of(k: Knowledge, identity: str) -> tuple[Suspect, ...]:
+    """All suspects of one function, in order of place."""
+    found = [*_forks(k, identity), *_hazards(k, identity)]
+    return tuple(sorted(found, key=lambda s: (s.site.row, s.site.column, s.kind)))
+
+
+def _everything(_: str) -> bool:
+    return True
+
+
+# Forks ---------------------------------------------------------------------------------------------------------------
+
+
+def _forks(k: Knowledge, identity: str) -> Iterator[Suspect]:
+    walk_ = k.walks[identity]
+    done: set[int] = set()
+    for fork in walk_.forks:
+        if id(fork.test) in done or not (k.forest.operational(fork.true) or k.forest.operational(fork.false)):
+            continue
+        if Comparison(k.forest, _everything).equal(fork.true, fork.false):
+            continue
+        for source in _sources(k, identity, fork):
+            suspect = _parting(k, identity, fork, source)
+            if suspect is not None:
+                done.add(id(fork.test))
+                yield suspect
+                break
+
+
+def _sources(k: Knowledge, identity: str, fork: Fork) -> list[Source]:
+    tests = divergence_of(k, identity).tests
+    found: set[Source] = set()
+    for node in (fork.statement, fork.test, *walk(fork.test)):
+        if node is fork.statement and fork.kind not in ("for", "match"):
+            continue
+        found |= tests.get(id(node), frozenset())
+    return sorted(found, key=lambda s: (s.kind != "rank", s.hops, len(s.steps), s.kind, s.text, s.site.row))
+
+
+def _parting(k: Knowledge, identity: str, fork: Fork, source: Source) -> Suspect | None:
+    visible = _view(source)
+    comparison = Comparison(k.forest, visible)
+    true = k.forest.assume(fork.true, fork.key, True)
+    false = k.forest.assume(fork.false, fork.key, False)
+    if comparison.equal(true, false):
+        return None
+    whole = k.effects[identity]
+    if comparison.equal(k.forest.assume(whole, fork.key, True), k.forest.assume(whole, fork.key, False)):
+        return None
+    sequences = Sequences(k.forest, visible, k.loops)
+    here, others = sequences.of(true), sequences.of(false)
+    if here and others and {(o.name, o.axis) for o in here} == {(o.name, o.axis) for o in others}:
+        return None
+    if len(here) > len(others):
+        here, others = others, here
+    collective = _first_skipped(here, others)
+    if collective is None:
+        return None
+    statement = fork.statement
+    return Suspect(
+        kind="exit" if not here and _leaves(statement) else "branch",
+        function=identity,
+        site=site_of(identity, fork.test),
+        statement=_header(identity, statement),
+        text=render(fork.test),
+        here=here,
+        others=others,
+        collective=collective,
+        sources=(source,),
+    )
+
+
+def _view(source: Source) -> Visible:
+    if source.kind != "rank":
+        return _everything
+    return lambda axis: axes_compatible(source.axis, axis)
+
+
+def _first_skipped(here: tuple[Operation, ...], others: tuple[Operation, ...]) -> Operation | None:
+    for position, operation in enumerate(others):
+        if position >= len(here) or (here[position].name, here[position].axis) != (operation.name, operation.axis):
+            return operation
+    return None
+
+
+def _leaves(statement: ir.Stmt) -> bool:
+    """Whether an arm of the statement ends with a jump out of it."""
+    for body in blocks(statement):
+        last = body[-1] if body else None
+        if isinstance(last, ir.Return | ir.Raise) or (isinstance(last, ir.Jump) and last.kind != "pass"):
+            return True
+    return isinstance(statement, ir.Assert)
+
+
+def _header(identity: str, statement: ir.Stmt) -> Site:
+    """The rows of a statement on which a comment belongs to it: for a compound one only those of its header."""
+    s = statement.span
+    inner = [body[0].span.row for body in blocks(statement) if body]
+    last = max(s.row, min(inner) - 1) if inner else s.end_row
+    return Site(identity, s.row, s.column, min(last, s.end_row), s.end_column)
+
+
+# Hazards -------------------------------------------------------------------------------------------------------------
+
+
+def _hazards(k: Knowledge, identity: str) -> Iterator[Suspect]:
+    walk_ = k.walks[identity]
+    comparison = Comparison(k.forest, _everything)
+    sequences = Sequences(k.forest, _everything, k.loops)
+    roots: dict[tuple[str, Site], list[tuple[Hazard, Reason, tuple[Operation, ...], tuple[Operation, ...]]]] = {}
+    for hazard in walk_.hazards:
+        if _unaffected(k, comparison, hazard):
+            continue
+        for reason in _reasons(k, identity, hazard):
+            raised = hazard.raised(reason.exceptions[0])
+            if comparison.equal(raised, hazard.normal):
+                continue
+            here, others = sequences.of(raised), sequences.of(hazard.normal)
+            collective = _first_skipped(here, others)
+            kind = "exception"
+            if here and _in_handler(hazard, here[0].site):
+                collective, kind = here[0], "handler"
+                if here[0].name in {o.name for o in others} or not others:
+                    kind = "handler" if not others else "exception"
+                    collective = collective if not others else _first_skipped(here, others)
+            if collective is not None:
+                roots.setdefault((kind, collective.site), []).append((hazard, reason, here, others))
+    for (kind, _), items in sorted(roots.items(), key=lambda item: (item[0][1], item[0][0])):
+        yield _raising(k, identity, kind, items)
+
+
+def _unaffected(k: Knowledge, comparison: Comparison, hazard: Hazard) -> bool:
+    raised = hazard.raised("Exception")
+    if not k.forest.operational(hazard.normal) and not k.forest.operational(raised):
+        return not hazard.handlers
+    return not hazard.handlers and comparison.equal(raised, hazard.normal)
+
+
+def _in_handler(hazard: Hazard, site: Site) -> bool:
+    return any(
+        handler.span.row <= site.row <= handler.span.end_row for outer in hazard.handlers for handler in outer.handlers
+    )
+
+
+def _reasons(k: Knowledge, identity: str, hazard: Hazard) -> tuple[Reason, ...]:
+    site = site_of(identity, hazard.expression)
+    if isinstance(hazard.expression, ir.Yield):
+        steps = (Step("the body of the with statement raises here", site),)
+        return (Reason("body", 2, ("Exception",), "the body of the with statement", steps, "code"),)
+    if not isinstance(hazard.expression, ir.Call):
+        return ()
+    function = k.walks[identity].function
+    found = call_reasons(k, function, hazard.expression)
+    if any(reason.strength <= 2 for reason in found):
+        return found
+    text = render(hazard.expression.func)
+    if not is_silent(k, identity, hazard.expression):
+        if _expected(k, identity, hazard):
+            steps = (Step(f"the author expects {text} to raise: a handler leaves before the collective", site),)
+            found = strongest([*found, Reason("expected", 3, ("Exception",), text, steps, "code")])
+        if leader_only(k, identity, hazard.statement):
+            steps = (Step(f"only some ranks call {text}", site),)
+            found = strongest([*found, Reason("leader", 4, ("Exception",), text, steps, "code")])
+    return found
+
+
+def leader_only(k: Knowledge, identity: str, statement: ir.Stmt) -> bool:
+    """Whether a rank test decides who executes the statement."""
+    return any(s.kind == "rank" for s in divergence_of(k, identity).controls.get(id(statement), ()))
+
+
+_BROAD = ("ConnectionError", "OSError", "TimeoutError")
+
+
+def _expected(k: Knowledge, identity: str, hazard: Hazard) -> bool:
+    """A handler around the call that catches input/output errors and leaves: re-raises or returns."""
+    for outer in hazard.handlers[:1]:
+        for handler in outer.handlers:
+            if handler.types is not None and all(
+                handler_catches(k, identity, handler.types, name) == "no" for name in _BROAD
+            ):
+                continue
+            last = handler.body[-1] if handler.body else None
+            return isinstance(last, ir.Raise | ir.Return) or any(
+                isinstance(s, ir.Raise) for s in statements(handler.body)
+            )
+    return False
+
+
+def _raising(
+    k: Knowledge,
+    identity: str,
+    kind: str,
+    items: list[tuple[Hazard, Reason, tuple[Operation, ...], tuple[Operation, ...]]],
+) -> Suspect:
+    def order(item: tuple[Hazard, Reason, tuple[Operation, ...], tuple[Operation, ...]]) -> tuple[int, int, int, int]:
+        hazard, reason, _, _ = item
+        span = hazard.expression.span
+        return (reason.strength, len(reason.steps), span.row, span.column)
+
+    items = sorted(items, key=order)
+    hazard, reason, here, others = items[0]
+    exception = reason.exceptions[0]
+    raised = hazard.raised(exception)
+    collective = here[0] if kind == "handler" else _first_skipped(here, others)
+    reasons: dict[Site, tuple[Reason, Site]] = {}
+    for other, why, _, _ in items:
+        place = site_of(identity, other.expression)
+        reasons.setdefault(place, (why, place))
+    return Suspect(
+        kind=kind,
+        function=identity,
+        site=site_of(identity, hazard.expression),
+        statement=_header(identity, hazard.statement),
+        text=render(hazard.expression.func) if isinstance(hazard.expression, ir.Call) else "yield",
+        here=here,
+        others=others,
+        collective=collective,
+        reasons=tuple(reasons.values()),
+        survival=_survival(k, identity, raised, exception),
+        leader_only=leader_only(k, identity, hazard.statement),
+    )
+
+
+def _survival(k: Knowledge, identity: str, raised: int, exception: str) -> Survival:
+    if "raise" not in leaves(k, raised):
+        return Survival("swallowed")
+    return survival(k, identity, exception)
+
+
+def leaves(k: Knowledge, tree: int) -> set[str]:
+    """The kinds of ends that a tree may come to in its own function."""
+    found: set[str] = set()
+    stack, seen = [tree], {tree}
+    while stack:
+        node = k.forest.node(stack.pop())
+        following = children(node)
+        if not following:
+            found.add(str(node[0]))
+        for child in following:
+            if child not in seen:
+                seen.add(child)
+                stack.append(child)
+    return found

@@ -1,0 +1,359 @@
+"""Which values of one function may differ between ranks, and why: a forward analysis over its control flow graph.
+
+A fact is a pair (name, source). Assignments pass on the sources of their value; an assignment that only some ranks
+execute adds the sources of the branches that control it (the φ of SSA form); a collective that leaves the same value
+everywhere removes them. Sources are evidence: a call that is known to answer per rank, a rank test, a container that
+is shown to be filled on some ranks only. Without evidence a value is uniform.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from rslint.flow.cfg import Cfg, CfgNode
+from rslint.flow.dominance import controlling
+from rslint.flow.forest import Site
+from rslint.flow.record import Evidence, Source, Step
+from rslint.flow.solver import solve
+from rslint.project import ir
+from rslint.project.text import children, dotted, expressions, last_name, render, statements, walk
+
+Fact = tuple[str, Source]
+State = frozenset[Fact]
+Sources = frozenset[Source]
+NONE: Sources = frozenset()
+
+_PASSING = frozenset(
+    "len bool any all min max sum sorted list set tuple dict int float str abs next iter enumerate zip range "
+    "reversed frozenset round copy deepcopy".split()
+)
+_READING = frozenset("get pop popleft popitem keys values items copy peek front index count __contains__".split())
+_MUTATING = frozenset(
+    "append appendleft add insert extend update setdefault pop popleft popitem remove discard clear put "
+    "put_nowait".split()
+)
+EVIDENCE = frozenset("filesystem clock future event queue rpc host-allocation caught container thread".split())
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the analysis of one function asks about calls and names of others."""
+
+    call: Callable[[ir.Call], Sources | None]  # None: unknown, look at its arguments
+    attribute: Callable[[ir.Attribute], Sources]
+    name: Callable[[str, ir.Name], Sources]
+    agreed: Callable[[ir.Call], tuple[ir.Expr, ...] | None]  # arguments uniform after the call; None: not agreeing
+    caught: Callable[[ir.Try, ir.Handler], Source | None]
+    size_name: Callable[[str], bool]
+
+
+@dataclass(frozen=True)
+class FunctionDivergence:
+    """The result: sources of tests (by `id` of the expression), of statements that only some ranks execute (by `id`
+    of the statement), of the value returned, and the evidence for attributes and globals that the function changes."""
+
+    tests: dict[int, Sources]
+    controls: dict[int, Sources]
+    returns: Sources
+    evidence: tuple[Evidence, ...]
+
+
+def function_divergence(function: ir.Function, cfg: Cfg, answers: Answers) -> FunctionDivergence:
+    """Solve until the sources of branches no longer change (at most four rounds; sources only grow)."""
+    control = controlling(cfg, exceptional=False)
+    handlers = _handler_sources(function, answers)
+    branches: dict[int, Sources] = {}
+    before: tuple[State, ...] = ()
+    for _ in range(4):
+        reader = _Reader(function, answers, control, branches, handlers)
+        before = solve(cfg, forward=True, must=False, boundary=frozenset(), transfer=reader.transfer).before
+        found = {
+            node.index: reader.tests(node.origin, before[node.index])
+            for node in cfg.nodes
+            if node.kind in ("branch", "loop", "case") and node.origin is not None
+        }
+        if found == branches:
+            break
+        branches = found
+    return _collect(cfg, before, _Reader(function, answers, control, branches, handlers))
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads expressions and statements in a state; holds what one round knows."""
+
+    function: ir.Function
+    answers: Answers
+    control: tuple[frozenset[tuple[int, str]], ...]
+    branches: dict[int, Sources]
+    handlers: dict[int, Source]
+
+    def controls(self, node: CfgNode) -> Sources:
+        found: set[Source] = set()
+        for branch, _ in self.control[node.index]:
+            found |= self.branches.get(branch, NONE)
+        handler = self.handlers.get(id(node.origin))
+        if handler is not None:
+            found.add(handler)
+        return frozenset(found)
+
+    def tests(self, origin: ir.Node, state: State) -> Sources:
+        """The sources of a condition: here the rank itself counts too."""
+        expression = origin.iterable if isinstance(origin, ir.For) else origin
+        if isinstance(expression, ir.Match):
+            expression = expression.subject
+        if isinstance(expression, ir.While | ir.If):
+            expression = expression.test
+        return frozenset(_tested(s) for s in self.values(expression, state))  # type: ignore[arg-type]
+
+    def values(self, e: ir.Expr, state: State) -> Sources:
+        match e:
+            case ir.Name():
+                held = frozenset(source for name, source in state if name == e.id)
+                return held or self.answers.name(e.id, e)
+            case ir.Attribute():
+                return self._attribute(e, state)
+            case ir.Call():
+                return self._call(e, state)
+            case ir.Compare():
+                return self._compare(e, state)
+            case ir.BoolOp():
+                return self._union(e.values, state)
+            case ir.UnaryOp():
+                return self.values(e.operand, state)
+            case ir.IfExp():
+                choice = NONE if e.body == e.orelse else frozenset(_tested(s) for s in self.values(e.test, state))
+                return self._union((e.body, e.orelse), state) | choice
+            case ir.BinOp():
+                both = self._union((e.left, e.right), state)
+                return both if e.operator == "%" else _without_rank_values(both)
+            case ir.Subscript():
+                return _without_rank_values(self.values(e.value, state))
+            case ir.Collection() | ir.Starred() | ir.Await() | ir.NamedExpr():
+                return _without_rank_values(self._union(children(e), state))
+            case ir.Comprehension():
+                clauses = [part for g in e.generators for part in (g.iterable, *g.conditions)]
+                return _without_rank_values(self._union(clauses, state))
+            case _:
+                return NONE
+
+    def _union(self, parts: Iterable[ir.Expr], state: State) -> Sources:
+        found: set[Source] = set()
+        for part in parts:
+            found |= self.values(part, state)
+        return frozenset(found)
+
+    def _compare(self, e: ir.Compare, state: State) -> Sources:
+        found = self._union((e.left, *e.comparators), state)
+        if any(operator in ("in", "not in") for operator in e.operators):
+            # A group's members agree on who is in it.
+            return frozenset(s for s in found if s.kind not in ("rank-value", "rank"))
+        return frozenset(_tested(s) for s in found)
+
+    def _attribute(self, e: ir.Attribute, state: State) -> Sources:
+        name = dotted(e)
+        held = frozenset(source for known, source in state if known == name)
+        if held:
+            return held
+        known = self.answers.attribute(e)
+        if known:
+            return known
+        base = self.values(e.value, state) if not isinstance(e.value, ir.Name) or e.value.id != "self" else NONE
+        return frozenset(s for s in base if s.kind in EVIDENCE)
+
+    def _call(self, e: ir.Call, state: State) -> Sources:
+        if self.answers.agreed(e) is not None:
+            return NONE
+        known = self.answers.call(e)
+        if known is not None:
+            return known
+        name = last_name(e.func)
+        if isinstance(e.func, ir.Name):
+            if name in _PASSING:
+                return _without_rank_values(self._union((*e.args, *(k.value for k in e.keywords)), state))
+            return NONE
+        if isinstance(e.func, ir.Attribute):
+            base = self.values(e.func.value, state)
+            return frozenset(s for s in base if s.kind in EVIDENCE)
+        return NONE
+
+    def transfer(self, node: CfgNode, state: State) -> State:
+        origin = node.origin
+        if origin is None:
+            return state
+        parts: tuple[ir.Expr, ...] = ()
+        if isinstance(origin, ir.Stmt) and node.kind in ("statement", "loop", "with"):  # type: ignore[arg-type]
+            parts = expressions(origin)  # type: ignore[arg-type]
+        elif node.kind == "branch" and not isinstance(origin, ir.Stmt):  # type: ignore[arg-type]
+            parts = (origin,)  # type: ignore[assignment]
+        if isinstance(origin, ir.Assign) and node.kind == "statement":
+            state = self._assign(node, origin, state)
+        elif isinstance(origin, ir.For) and node.kind == "loop":
+            state = _bind(state, origin.target, _without_rank_values(self.values(origin.iterable, state)))
+        elif isinstance(origin, ir.ExprStmt):
+            state = self._mutate(node, origin.value, state)
+        for part in parts:
+            for call in walk(part):
+                if isinstance(call, ir.Call):
+                    state = self._agree(call, state)
+        return state
+
+    def _agree(self, call: ir.Call, state: State) -> State:
+        agreed = self.answers.agreed(call)
+        for argument in agreed or ():
+            items = argument.items if isinstance(argument, ir.Collection) else (argument,)
+            for item in items:
+                name = dotted(item.value if isinstance(item, ir.Subscript | ir.Starred) else item)
+                if name is not None:
+                    state = frozenset(fact for fact in state if fact[0] != name)
+        return state
+
+    def _mutate(self, node: CfgNode, e: ir.Expr, state: State) -> State:
+        if isinstance(e, ir.Call) and isinstance(e.func, ir.Attribute) and e.func.attr in _MUTATING:
+            name = dotted(e.func.value)
+            if name is not None and "." not in name:
+                return state | {(name, source) for source in self.controls(node)}
+        return state
+
+    def _assign(self, node: CfgNode, s: ir.Assign, state: State) -> State:
+        if s.value is None:
+            return state
+        values = self.values(s.value, state)
+        # A value that is uniform stays uniform when only some ranks copy it: the branch chose between equals.
+        plain = isinstance(s.value, ir.Name | ir.Attribute) and not values
+        chosen = NONE if plain else self.controls(node)
+        for target in s.targets:
+            if isinstance(target, ir.Collection) and isinstance(s.value, ir.Collection):
+                pairs = zip(target.items, s.value.items, strict=False)
+                for item, value in pairs:
+                    state = self._store(state, item, self.values(value, state) | chosen)
+            else:
+                kept = NONE
+                if s.operator is not None:
+                    kept = self.values(target, state)
+                state = self._store(state, target, values | chosen | kept)
+        return state
+
+    def _store(self, state: State, target: ir.Expr, sources: Sources) -> State:
+        name = last_name(target)
+        if name is not None and self.answers.size_name(name):
+            sources = frozenset(s for s in sources if s.kind not in ("rank", "rank-value"))
+        return _bind(state, target, sources)
+
+
+def _bind(state: State, target: ir.Expr, sources: Sources) -> State:
+    if isinstance(target, ir.Collection):
+        for item in target.items:
+            state = _bind(state, item, frozenset(s for s in sources if s.kind in EVIDENCE))
+        return state
+    if isinstance(target, ir.Starred):
+        return _bind(state, target.value, sources)
+    if isinstance(target, ir.Subscript):
+        name = dotted(target.value)
+        return state | {(name, source) for source in sources} if name else state
+    name = dotted(target)
+    if name is None:
+        return state
+    return frozenset(fact for fact in state if fact[0] != name) | {(name, source) for source in sources}
+
+
+def _tested(source: Source) -> Source:
+    if source.kind != "rank-value":
+        return source
+    return Source("rank", source.axis, source.text, source.site, source.hops, source.origin, source.steps)
+
+
+def _without_rank_values(sources: Sources) -> Sources:
+    return frozenset(source for source in sources if source.kind != "rank-value")
+
+
+def _handler_sources(function: ir.Function, answers: Answers) -> dict[int, Source]:
+    """For every statement inside a handler: the exception that brought this rank there, where that is evidence."""
+    found: dict[int, Source] = {}
+    for statement in statements(function.body):
+        if isinstance(statement, ir.Try):
+            for handler in statement.handlers:
+                source = answers.caught(statement, handler)
+                if source is not None:
+                    for inner in statements(handler.body):
+                        found[id(inner)] = source
+    return found
+
+
+def _collect(cfg: Cfg, before: tuple[State, ...], reader: _Reader) -> FunctionDivergence:
+    tests: dict[int, set[Source]] = {}
+    controls: dict[int, set[Source]] = {}
+    returns: set[Source] = set()
+    evidence: dict[Evidence, None] = {}
+    for node in cfg.nodes:
+        if node.origin is None:
+            continue
+        state, control = before[node.index], reader.controls(node)
+        if node.kind in ("branch", "loop", "case"):
+            tests.setdefault(id(node.origin), set()).update(reader.tests(node.origin, state))
+        controls.setdefault(id(node.origin), set()).update(control)
+        if isinstance(node.origin, ir.Return):
+            returns |= _returned(reader, node.origin, state, control)
+        for item in _changes(reader, node, state, control):
+            evidence.setdefault(item)
+    return FunctionDivergence(
+        {key: frozenset(value) for key, value in tests.items()},
+        {key: frozenset(value) for key, value in controls.items()},
+        frozenset(returns),
+        tuple(sorted(evidence, key=lambda item: (item.site.row, item.site.column, item.name, item.source.text))),
+    )
+
+
+def _returned(reader: _Reader, s: ir.Return, state: State, control: Sources) -> Sources:
+    if s.value is None:
+        return NONE
+    values = reader.values(s.value, state)
+    simple = isinstance(s.value, ir.Constant | ir.Compare | ir.BoolOp | ir.UnaryOp)
+    if simple:
+        return frozenset(_tested(source) for source in values) | control
+    # An object built where the rank is known is not a predicate of the rank.
+    return frozenset(s for s in values if s.kind != "rank") | frozenset(s for s in control if s.kind in EVIDENCE)
+
+
+def _changes(reader: _Reader, node: CfgNode, state: State, control: Sources) -> Iterable[Evidence]:
+    """Attributes and globals that this statement changes on some ranks only."""
+    origin = node.origin
+    changed: list[tuple[ir.Expr, Sources]] = []
+    if isinstance(origin, ir.Assign) and origin.value is not None and node.kind == "statement":
+        values = frozenset(s for s in reader.values(origin.value, state) if s.kind in EVIDENCE)
+        for target in origin.targets:
+            container = isinstance(target, ir.Subscript)
+            changed.append((target.value if isinstance(target, ir.Subscript) else target, NONE if container else values))
+    elif isinstance(origin, ir.Delete):
+        changed += [(t.value, NONE) for t in origin.targets if isinstance(t, ir.Subscript)]
+    if origin is not None and node.kind == "statement" and not isinstance(origin, ir.Delete):
+        for part in expressions(origin):  # type: ignore[arg-type]
+            for call in walk(part):
+                if isinstance(call, ir.Call) and isinstance(call.func, ir.Attribute) and call.func.attr in _MUTATING:
+                    changed.append((call.func.value, NONE))
+    for target, values in changed:
+        name = dotted(target)
+        if name is None or not (name.startswith("self.") or "." not in name):
+            continue
+        s = origin.span  # type: ignore[union-attr]
+        site = Site(reader.function.identity, s.row, s.column, s.end_row, s.end_column)
+        for source in sorted(values | control, key=_strongest_first):
+            if source.kind in EVIDENCE:
+                yield Evidence(name, source, site)
+
+
+def _strongest_first(source: Source) -> tuple[int, int, str, int, int]:
+    return (source.hops, len(source.steps), source.kind, source.site.row, source.site.column)
+
+
+def as_container(evidence: Evidence, attribute: str) -> Source:
+    """The evidence of a change as the source that a test of the attribute has."""
+    origin = evidence.source.origin or evidence.source.kind
+    step = Step(f"`{attribute}` is changed only where {evidence.source.text} allows it", evidence.site)
+    steps = (step, *evidence.source.steps)[:3]
+    return Source("container", "world", attribute, evidence.source.site, evidence.source.hops, origin, steps)
+
+
+def text_of(e: ir.Expr) -> str:
+    return render(e)

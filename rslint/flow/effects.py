@@ -1,0 +1,427 @@
+"""The effect of one function on process groups, computed backwards over its statements.
+
+`function_effect` walks a body from its end to its beginning; what may still happen after a statement is an argument,
+so an early return is an ordinary arm, a handler an ordinary continuation, and nothing enumerates paths. On the way it
+notes the places where ranks may part: forks (branches whose arms differ) and hazards (calls that may raise while
+something lies ahead). Whether the ranks *do* part there is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from rslint.flow.forest import RAISE, RETURN, Forest, Site
+from rslint.project import ir
+from rslint.project.text import blocks, children, expressions, last_name, render, walk
+
+Raised = Callable[[str], int]
+_EXPRESSIONS = (
+    ir.Name, ir.Constant, ir.Attribute, ir.Call, ir.Compare, ir.BoolOp, ir.UnaryOp, ir.BinOp, ir.IfExp, ir.Subscript,
+    ir.Collection, ir.Comprehension, ir.Lambda, ir.Await, ir.Yield, ir.YieldFrom, ir.NamedExpr, ir.Starred, ir.Other,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """What happens when control leaves the current block some other way than at its end."""
+
+    returns: int
+    raised: Raised
+    again: int
+    leave: int
+    reraised: str = "Exception"
+
+
+@dataclass(frozen=True)
+class Fork:
+    """A condition whose outcomes are followed by different effects. `key` is None for a match or an assert."""
+
+    statement: ir.Stmt
+    test: ir.Expr
+    key: str
+    kind: str  # "branch" | "assert" | "while" | "for" | "match"
+    true: int
+    false: int
+
+
+@dataclass(frozen=True)
+class Hazard:
+    """A call (or the yield of a context manager) behind which something lies: what follows, or follows if it raises.
+    `handlers` are the try statements around it, innermost first."""
+
+    statement: ir.Stmt
+    expression: ir.Expr
+    normal: int
+    raised: Raised
+    handlers: tuple[ir.Try, ...]
+
+
+@dataclass(frozen=True)
+class CallEffect:
+    """What one call does to groups: it is a collective itself, or it runs one of these trees (target, tree)."""
+
+    operation: str | None = None
+    axis: str = "?"
+    trees: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What `function_effect` asks of the rest of the analysis.
+
+    `call` is the effect of a call, `context` the trees of entering and leaving a context (or a generator's tree with
+    its yields), `world_size_test` the outcome of a guard that asks for more than one rank (None: it is no such guard),
+    `catches` whether a handler stops an exception ("yes", "maybe", "no"), `swallows` the exceptions a context stops.
+    """
+
+    call: Callable[[ir.Call], CallEffect]
+    context: Callable[[ir.Expr], ContextEffect | None]
+    world_size_test: Callable[[ir.Expr], bool | None]
+    catches: Callable[[ir.Expr | None, str], str]
+    swallows: Callable[[ir.Expr], ir.Expr | bool | None]
+    aliases: Mapping[str, ir.Expr]
+    yields_context: bool = False
+
+
+@dataclass(frozen=True)
+class ContextEffect:
+    """`generator` is the tree of a @contextmanager with its yields; else `enter` and `leave` are those of a class."""
+
+    generator: int | None = None
+    enter: int = RETURN
+    leave: int = RETURN
+
+
+@dataclass
+class Walk:
+    """One walk over one function: what it is given, and the forks and hazards it has met."""
+
+    forest: Forest
+    function: ir.Function
+    around: Surroundings
+    forks: list[Fork] = field(default_factory=list)
+    hazards: list[Hazard] = field(default_factory=list)
+    loops: dict[str, tuple[int, int]] = field(default_factory=dict)
+    _calling: dict[int, bool] = field(default_factory=dict)
+    _effective: dict[int, bool] = field(default_factory=dict)
+    _handlers: list[ir.Try] = field(default_factory=list)
+    _statement: list[ir.Stmt] = field(default_factory=list)
+
+    def site(self, node: ir.Node) -> Site:
+        s = node.span
+        return Site(self.function.identity, s.row, s.column, s.end_row, s.end_column)
+
+    def calls_in(self, e: ir.Expr) -> bool:
+        known = self._calling.get(id(e))
+        if known is None:
+            known = any(isinstance(part, ir.Call | ir.Yield) for part in walk(e))
+            self._calling[id(e)] = known
+        return known
+
+    def effective(self, node: ir.Stmt | ir.Expr) -> bool:
+        """Whether evaluating this statement or expression may run a collective."""
+        known = self._effective.get(id(node))
+        if known is None:
+            known = self._effective[id(node)] = _effective(self, node)
+        return known
+
+
+def function_effect(forest: Forest, function: ir.Function, around: Surroundings) -> tuple[int, Walk]:
+    """The effect tree of a whole function, and the forks and hazards met while computing it."""
+    walk_ = Walk(forest, function, around)
+    ahead = Ahead(RETURN, lambda _: RAISE, RETURN, RETURN)
+    return block(walk_, function.body, RETURN, ahead), walk_
+
+
+def block(w: Walk, body: tuple[ir.Stmt, ...], after: int, ahead: Ahead) -> int:
+    for statement_ in reversed(body):
+        w._statement.append(statement_)
+        after = statement(w, statement_, after, ahead)
+        w._statement.pop()
+    return after
+
+
+def statement(w: Walk, s: ir.Stmt, after: int, ahead: Ahead) -> int:
+    match s:
+        case ir.If():
+            true, false = block(w, s.body, after, ahead), block(w, s.orelse, after, ahead)
+            return condition(w, s, s.test, true, false, ahead, "branch")
+        case ir.Return():
+            return ahead.returns if s.value is None else expression(w, s.value, ahead.returns, ahead)
+        case ir.Raise():
+            name = last_name(s.exception) if s.exception is not None else ahead.reraised
+            tree = ahead.raised(name or "Exception")
+            return tree if s.exception is None else expression(w, s.exception, tree, ahead)
+        case ir.Assert():
+            return condition(w, s, s.test, after, ahead.raised("AssertionError"), ahead, "assert")
+        case ir.While() | ir.For():
+            return _loop(w, s, after, ahead)
+        case ir.Try():
+            return _try(w, s, after, ahead)
+        case ir.With():
+            return _with(w, s, s.items, after, ahead)
+        case ir.Match():
+            return _match(w, s, after, ahead)
+        case ir.Jump():
+            return {"break": ahead.leave, "continue": ahead.again}.get(s.kind, after)
+        case _:
+            for part in reversed(expressions(s)):
+                after = expression(w, part, after, ahead)
+            return after
+
+
+def condition(w: Walk, s: ir.Stmt, test: ir.Expr, true: int, false: int, ahead: Ahead, kind: str) -> int:
+    """A test with two outcomes. Conjunctions are split, so that a uniform operand is not lost in a divergent one."""
+    match test:
+        case ir.Constant():
+            return true if test.value else false
+        case ir.UnaryOp(operator="not"):
+            return condition(w, s, test.operand, false, true, ahead, kind)
+        case ir.BoolOp():
+            tree = condition(w, s, test.values[-1], true, false, ahead, kind)
+            for operand in reversed(test.values[:-1]):
+                if test.operator == "and":
+                    tree = condition(w, s, operand, tree, false, ahead, kind)
+                else:
+                    tree = condition(w, s, operand, true, tree, ahead, kind)
+            return tree
+    known = w.around.world_size_test(test)
+    if known is not None:
+        return expression(w, test, true if known else false, ahead)
+    key, positive = condition_key(test, w.around.aliases)
+    if not positive:
+        true, false = false, true
+    tree = true
+    if true != false:
+        w.forks.append(Fork(s, test, key, kind, true, false))
+        tree = w.forest.make(("if", key, true, false))
+    return expression(w, test, tree, ahead)
+
+
+_NEGATED = {"!=": "==", "is not": "is", "not in": "in"}
+
+
+def condition_key(test: ir.Expr, aliases: Mapping[str, ir.Expr]) -> tuple[str, bool]:
+    """A normalised spelling of a test, and whether it stands for the test itself or for its negation."""
+    if isinstance(test, ir.Compare) and len(test.operators) == 1 and test.operators[0] in _NEGATED:
+        operators = (_NEGATED[test.operators[0]],)
+        return render(ir.Compare(test.span, test.left, operators, test.comparators), aliases), False
+    return render(test, aliases), True
+
+
+def expression(w: Walk, e: ir.Expr, after: int, ahead: Ahead) -> int:
+    """What evaluating the expression adds in front of `after`."""
+    if not w.calls_in(e):
+        return after
+    match e:
+        case ir.Call():
+            after = _call(w, e, after, ahead)
+        case ir.BoolOp() if any(w.effective(value) for value in e.values[1:]):
+            return _short_circuit(w, e, after, ahead)
+        case ir.IfExp() if w.effective(e.body) or w.effective(e.orelse):
+            true, false = expression(w, e.body, after, ahead), expression(w, e.orelse, after, ahead)
+            return condition(w, w._statement[-1], e.test, true, false, ahead, "branch")
+        case ir.Comprehension() if w.effective(e):
+            return _comprehension(w, e, after, ahead)
+        case ir.Yield() if w.around.yields_context:
+            w.hazards.append(Hazard(w._statement[-1], e, after, ahead.raised, tuple(reversed(w._handlers))))
+            after = w.forest.make(("yield", w.site(e), after, ahead.raised("Exception")))
+    for part in reversed(children(e)):
+        after = expression(w, part, after, ahead)
+    return after
+
+
+def _call(w: Walk, e: ir.Call, after: int, ahead: Ahead) -> int:
+    effect = w.around.call(e)
+    if effect.operation is not None:
+        return w.forest.make(("collective", effect.operation, effect.axis, w.site(e), after))
+    w.hazards.append(Hazard(w._statement[-1], e, after, ahead.raised, tuple(reversed(w._handlers))))
+    tree = after
+    for target, callee in reversed(effect.trees):
+        called = w.forest.make(("call", target, callee, w.site(e), after))
+        tree = called if tree == after and len(effect.trees) == 1 else _dispatch(w, e, target, called, tree)
+    return tree
+
+
+def _dispatch(w: Walk, e: ir.Call, target: str, called: int, otherwise: int) -> int:
+    """One of several implementations: which one is the same on all ranks, so the choice is a uniform condition."""
+    return w.forest.make(("if", f"{e.span.row}:{e.span.column} calls {target}", called, otherwise))
+
+
+def _short_circuit(w: Walk, e: ir.BoolOp, after: int, ahead: Ahead) -> int:
+    tree = expression(w, e.values[-1], after, ahead)
+    for operand in reversed(e.values[:-1]):
+        true, false = (tree, after) if e.operator == "and" else (after, tree)
+        tree = condition(w, w._statement[-1], operand, true, false, ahead, "branch")
+    return tree
+
+
+def _comprehension(w: Walk, e: ir.Comprehension, after: int, ahead: Ahead) -> int:
+    loop = f"{w.function.identity}:{e.span.row}:{e.span.column}"
+    body = w.forest.make(("again", loop))
+    for element in reversed(e.elements):
+        body = expression(w, element, body, ahead)
+    for generator in reversed(e.generators):
+        for test in reversed(generator.conditions):
+            body = expression(w, test, body, ahead)
+    w.loops[loop] = (body, after)
+    tree = w.forest.make(("loop", loop, body, after))
+    return expression(w, e.generators[0].iterable, tree, ahead)
+
+
+def _loop(w: Walk, s: ir.While | ir.For, after: int, ahead: Ahead) -> int:
+    exhausted = block(w, s.orelse, after, ahead)
+    header: ir.Expr = s.test if isinstance(s, ir.While) else s.iterable
+    endless = isinstance(s, ir.While) and isinstance(s.test, ir.Constant) and bool(s.test.value)
+    if not w.effective(s):
+        inner = Ahead(ahead.returns, ahead.raised, exhausted, after, ahead.reraised)
+        body = block(w, s.body, exhausted, inner)
+        return _loop_header(w, s, header, body, exhausted, ahead, endless)
+    loop = f"{w.function.identity}:{s.span.row}:{s.span.column}"
+    again = w.forest.make(("again", loop))
+    leave = after if s.orelse else w.forest.make(("leave", loop))
+    body = block(w, s.body, again, Ahead(ahead.returns, ahead.raised, again, leave, ahead.reraised))
+    if isinstance(s, ir.While):
+        body = condition(w, s, s.test, body, w.forest.make(("leave", loop)), ahead, "while")
+    w.loops[loop] = (body, exhausted)
+    tree = w.forest.make(("loop", loop, body, exhausted))
+    return tree if isinstance(s, ir.While) else expression(w, header, tree, ahead)
+
+
+def _loop_header(
+    w: Walk, s: ir.While | ir.For, header: ir.Expr, body: int, exhausted: int, ahead: Ahead, endless: bool
+) -> int:
+    if endless:
+        return body
+    if isinstance(s, ir.For):
+        if body != exhausted:
+            key = f"items of {render(header, w.around.aliases)}"
+            w.forks.append(Fork(s, header, key, "for", body, exhausted))
+            body = w.forest.make(("if", key, body, exhausted))
+        return expression(w, header, body, ahead)
+    return condition(w, s, header, body, exhausted, ahead, "while")
+
+
+def _try(w: Walk, s: ir.Try, after: int, ahead: Ahead) -> int:
+    finished: dict[int, int] = {}
+
+    def final(tree: int) -> int:
+        if tree not in finished:
+            finished[tree] = block(w, s.final, tree, ahead) if s.final else tree
+        return finished[tree]
+
+    outer = Ahead(
+        final(ahead.returns), lambda e: final(ahead.raised(e)), final(ahead.again), final(ahead.leave), ahead.reraised
+    )
+    done = final(after)
+    caught: dict[tuple[int, str], int] = {}
+
+    def handled(position: int, exception: str) -> int:
+        key = (position, exception)
+        if key not in caught:
+            again = Ahead(outer.returns, outer.raised, outer.again, outer.leave, exception)
+            caught[key] = block(w, s.handlers[position].body, done, again)
+        return caught[key]
+
+    def raised(exception: str) -> int:
+        for position, handler in enumerate(s.handlers):
+            if w.around.catches(handler.types, exception) != "no":
+                return handled(position, exception)
+        return outer.raised(exception)
+
+    for position in range(len(s.handlers)):
+        handled(position, "Exception")
+    tree = block(w, s.orelse, done, outer)
+    w._handlers.append(s)
+    inner = Ahead(outer.returns, raised, outer.again, outer.leave, ahead.reraised)
+    tree = block(w, s.body, tree, inner)
+    w._handlers.pop()
+    return tree
+
+
+def _with(w: Walk, s: ir.With, items: tuple[ir.WithItem, ...], after: int, ahead: Ahead) -> int:
+    if not items:
+        return block(w, s.body, after, ahead)
+    item, rest = items[0], items[1:]
+    context = w.around.context(item.context)
+    if context is not None and context.generator is not None:
+
+        def around_body(following: int, raised: int) -> int:
+            resumed = w.forest.splice(following, after, ahead.raised("Exception"))
+
+            def escaped(exception: str) -> int:
+                return w.forest.splice(raised, after, ahead.raised(exception))
+
+            def left(tree: int) -> int:
+                return w.forest.splice(following, tree, ahead.raised("Exception"))
+
+            inner = Ahead(left(ahead.returns), escaped, left(ahead.again), left(ahead.leave), ahead.reraised)
+            return _with(w, s, rest, resumed, inner)
+
+        tree = w.forest.at_yield(context.generator, around_body)
+        tree = w.forest.splice(tree, after, ahead.raised("Exception")) if tree == context.generator else tree
+        return expression(w, item.context, tree, ahead)
+    enter, leave = (RETURN, RETURN) if context is None else (context.enter, context.leave)
+    inner = _left_through(w, item, leave, after, ahead)
+    body = _with(w, s, rest, _called(w, item, leave, after), inner)
+    return expression(w, item.context, _called(w, item, enter, body), ahead)
+
+
+def _called(w: Walk, item: ir.WithItem, callee: int, after: int) -> int:
+    if callee == RETURN:
+        return after
+    return w.forest.make(("call", render(item.context), callee, w.site(item.context), after))
+
+
+def _left_through(w: Walk, item: ir.WithItem, leave: int, after: int, ahead: Ahead) -> Ahead:
+    """The continuations of a with-body: each passes `__exit__`, and an exception may be swallowed by it."""
+    stops = w.around.swallows(item.context)
+
+    def raised(exception: str) -> int:
+        if stops is True or (stops is not None and stops is not False and w.around.catches(stops, exception) != "no"):
+            return _called(w, item, leave, after)
+        return _called(w, item, leave, ahead.raised(exception))
+
+    return Ahead(
+        _called(w, item, leave, ahead.returns),
+        raised,
+        _called(w, item, leave, ahead.again),
+        _called(w, item, leave, ahead.leave),
+        ahead.reraised,
+    )
+
+
+def _match(w: Walk, s: ir.Match, after: int, ahead: Ahead) -> int:
+    tree = after
+    for number, case in reversed(list(enumerate(s.cases))):
+        body = block(w, case.body, after, ahead)
+        if case.irrefutable:
+            tree = body
+            continue
+        if case.guard is not None:
+            body = condition(w, s, case.guard, body, tree, ahead, "branch")
+        if body != tree:
+            key = f"{render(s.subject, w.around.aliases)} matches case {number} at {case.span.row}"
+            w.forks.append(Fork(s, s.subject, key, "match", body, tree))
+            tree = w.forest.make(("if", key, body, tree))
+    return expression(w, s.subject, tree, ahead)
+
+
+def _effective(w: Walk, node: ir.Stmt | ir.Expr) -> bool:
+    if isinstance(node, ir.Call):
+        effect = w.around.call(node)
+        if effect.operation is not None or any(w.forest.operational(tree) for _, tree in effect.trees):
+            return True
+    if isinstance(node, ir.With):
+        for item in node.items:
+            context = w.around.context(item.context)
+            trees = () if context is None else (context.generator or RETURN, context.enter, context.leave)
+            if any(w.forest.operational(tree) for tree in trees):
+                return True
+    if isinstance(node, _EXPRESSIONS):
+        return w.calls_in(node) and any(w.effective(part) for part in children(node))
+    if any(w.effective(part) for part in expressions(node)):
+        return True
+    return any(w.effective(inner) for body in blocks(node) for inner in body)
+

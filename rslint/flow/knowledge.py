@@ -1,0 +1,46 @@
+"""The store that the analyses of one project share: links, models, the forest of effects, and what is known so far.
+
+Every answer is a pure function of the project: a depth is part of each question about callees, so what is computed
+first never changes what is answered later.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rslint.flow.forest import Forest, Site
+from rslint.project import ir
+
+if TYPE_CHECKING:
+    from rslint.flow.divergence import FunctionDivergence, Sources
+    from rslint.flow.effects import Walk
+    from rslint.flow.meaning import Meaning
+    from rslint.flow.record import CallSite, Reason, Source
+    from rslint.models import Models
+    from rslint.project.links import Links
+
+
+@dataclass
+class Knowledge:
+    """`effects` and `walks` hold the functions that reach a collective; the other tables fill on demand."""
+
+    links: Links
+    models: Models
+    forest: Forest = field(default_factory=Forest)
+    effects: dict[str, int] = field(default_factory=dict)
+    walks: dict[str, Walk] = field(default_factory=dict)
+    loops: dict[str, tuple[int, int]] = field(default_factory=dict)
+    meanings: dict[str, dict[int, Meaning]] = field(default_factory=dict)
+    reasons: dict[tuple[str, int], tuple[Reason, ...]] = field(default_factory=dict)
+    silences: dict[tuple[str, int], bool] = field(default_factory=dict)
+    divergences: dict[tuple[str, int], FunctionDivergence] = field(default_factory=dict)
+    attributes: dict[tuple[str, str, int], Sources] = field(default_factory=dict)
+    returns: dict[tuple[str, int], tuple[Source, ...]] = field(default_factory=dict)
+    sites: dict[str, tuple[CallSite, ...]] = field(default_factory=dict)
+
+
+def site_of(function: str, node: ir.Node) -> Site:
+    """Where a node of a function stands."""
+    s = node.span
+    return Site(function, s.row, s.column, s.end_row, s.end_column)

@@ -1,0 +1,183 @@
+"""Why a call may raise on one rank only: reasons that come out of functions, strongest and nearest first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rslint.flow.exceptions import catches
+from rslint.flow.knowledge import Knowledge, site_of
+from rslint.flow.meaning import Meaning, meaning_of
+from rslint.flow.record import Reason, Step
+from rslint.models import raising, silent
+from rslint.project import ir
+from rslint.project.text import expressions, last_name, statements, walk
+
+DEPTH = 5
+_KEPT = 3
+
+
+def call_reasons(k: Knowledge, function: ir.Function, call: ir.Call, depth: int = DEPTH) -> tuple[Reason, ...]:
+    """The reasons of one call, seen from the function it stands in; empty for collectives and silent calls."""
+    meaning = meaning_of(k, function.identity, call)
+    if meaning.operation is not None or meaning.captures:
+        return ()
+    site = site_of(function.identity, call)
+    target = meaning.target
+    found: list[Reason] = []
+    if target.functions and depth > 0:
+        for callee in target.functions[:8]:
+            for reason in function_reasons(k, callee, depth - 1):
+                steps = (Step(f"calls {target.text}", site), *reason.steps)
+                certainty = "name" if target.certainty == "name" else reason.certainty
+                found.append(Reason(reason.kind, reason.strength, reason.exceptions, reason.text, steps, certainty))
+    if not target.functions or (not found and _abstract(k, meaning)):
+        known = _modelled(k, call, meaning)
+        if known is not None:
+            steps = (Step(f"{target.text} may raise {known.exceptions[0]}", site),)
+            found.append(Reason(known.kind, known.strength, known.exceptions, target.text, steps, known.certainty))
+    if not target.functions and not target.external and _is_callback(function, call):
+        steps = (Step(f"{target.text} is a callback: whatever it raises comes out here", site),)
+        found.append(Reason("callback", 2, ("Exception",), target.text, steps, "code"))
+    return strongest(found)
+
+
+def strongest(found: list[Reason]) -> tuple[Reason, ...]:
+    """At most three reasons, one per kind, the strongest and then the shortest chain first."""
+    kept: dict[str, Reason] = {}
+    for reason in sorted(found, key=lambda r: (r.strength, len(r.steps), r.text, r.exceptions)):
+        kept.setdefault(reason.kind, reason)
+    return tuple(kept.values())[:_KEPT]
+
+
+def function_reasons(k: Knowledge, identity: str, depth: int) -> tuple[Reason, ...]:
+    """The reasons for which the function may raise to its callers, chains of at most `depth` further calls."""
+    key = (identity, depth)
+    known = k.reasons.get(key)
+    if known is None:
+        function = k.links.ir(identity)
+        found: list[Reason] = []
+        for call, around in guarded_calls(function.body, ()):
+            for reason in call_reasons(k, function, call, depth):
+                if reason.kind != "callback" and not stopped(k, identity, reason, around):
+                    found.append(reason)
+        known = k.reasons[key] = strongest(found)
+    return known
+
+
+Around = tuple[ir.Try | ir.With, ...]
+
+
+def guarded_calls(body: tuple[ir.Stmt, ...], around: Around) -> Iterator[tuple[ir.Call, Around]]:
+    """Every call of a body with the try and with statements around it, innermost first."""
+    for statement in body:
+        for part in expressions(statement):
+            for e in walk(part):
+                if isinstance(e, ir.Call):
+                    yield e, around
+        if isinstance(statement, ir.Try):
+            yield from guarded_calls(statement.body, (statement, *around))
+            for handler in statement.handlers:
+                yield from guarded_calls(handler.body, around)
+            yield from guarded_calls(statement.orelse, around)
+            yield from guarded_calls(statement.final, around)
+        elif isinstance(statement, ir.With):
+            yield from guarded_calls(statement.body, (statement, *around))
+        elif isinstance(statement, ir.If | ir.While | ir.For):
+            yield from guarded_calls(statement.body, around)
+            yield from guarded_calls(statement.orelse, around)
+        elif isinstance(statement, ir.Match):
+            for case in statement.cases:
+                yield from guarded_calls(case.body, around)
+
+
+def stopped(k: Knowledge, identity: str, reason: Reason, around: Around) -> bool:
+    """Whether a handler or a swallowing context around the call stops the exception for good."""
+    for outer in around:
+        if isinstance(outer, ir.With):
+            for item in outer.items:
+                types = swallowed_types(k, identity, item.context)
+                if types is not None and handler_catches(k, identity, types, reason.exceptions[0]) != "no":
+                    return True
+            continue
+        for handler in outer.handlers:
+            if handler_catches(k, identity, handler.types, reason.exceptions[0]) != "no":
+                if not reraises(handler):
+                    return True
+                break
+    return False
+
+
+def handler_catches(k: Knowledge, identity: str, types: ir.Expr | None, exception: str) -> str:
+    """Whether `except types` stops the exception: "yes", "maybe" or "no"."""
+    return catches(types, exception, k.models.exception_bases)
+
+
+def swallowed_types(k: Knowledge, identity: str, context: ir.Expr) -> ir.Expr | None:
+    """For `contextlib.suppress(A, B)` the tuple of its types."""
+    if isinstance(context, ir.Call) and context.args:
+        target = k.links.resolve(identity, context)
+        if target.external in k.models.swallowing:
+            return ir.Collection(context.span, "tuple", context.args)
+    return None
+
+
+def reraises(handler: ir.Handler) -> bool:
+    """Whether a raise statement stands anywhere in the handler."""
+    return any(isinstance(statement, ir.Raise) for statement in statements(handler.body))
+
+
+def is_silent(k: Knowledge, identity: str, call: ir.Call, depth: int = 2) -> bool:
+    """Whether the call is known not to raise for a reason of one rank alone."""
+    meaning = meaning_of(k, identity, call)
+    if meaning.operation is not None:
+        return True
+    target = meaning.target
+    if not target.functions:
+        return target.constructs is not None or silent(k.models, target.external, target.text)
+    return depth > 0 and all(_function_silent(k, callee, depth - 1) for callee in target.functions)
+
+
+def _function_silent(k: Knowledge, identity: str, depth: int) -> bool:
+    key = (identity, depth)
+    known = k.silences.get(key)
+    if known is None:
+        function = k.links.ir(identity)
+        raises = any(isinstance(s, ir.Raise | ir.Assert) for s in statements(function.body))
+        known = not raises and all(is_silent(k, identity, call, depth) for call, _ in guarded_calls(function.body, ()))
+        k.silences[key] = known
+    return known
+
+
+def _modelled(k: Knowledge, call: ir.Call, meaning: Meaning):  # type: ignore[no-untyped-def]
+    target = meaning.target
+    if target.constructs is not None and target.external is None:
+        return None
+    keywords = frozenset(keyword.name for keyword in call.keywords if keyword.name)
+    return raising(k.models, target.external, target.text, target.receiver_types, keywords)
+
+
+def _abstract(k: Knowledge, meaning: Meaning) -> bool:
+    """Whether every known target has nothing but a docstring, `pass`, `...` or `raise NotImplementedError`."""
+    return all(is_abstract(k.links.ir(callee)) for callee in meaning.target.functions)
+
+
+def is_abstract(function: ir.Function) -> bool:
+    for statement in function.body:
+        match statement:
+            case ir.ExprStmt(value=ir.Constant()) | ir.Jump(kind="pass"):
+                continue
+            case ir.Raise() if statement.exception is not None and last_name(statement.exception) in _UNIMPLEMENTED:
+                continue
+            case _:
+                return False
+    return True
+
+
+_UNIMPLEMENTED = frozenset({"NotImplementedError", "NotImplemented"})
+
+
+def _is_callback(function: ir.Function, call: ir.Call) -> bool:
+    """A parameter that is called, and that no class annotation says is something else."""
+    return isinstance(call.func, ir.Name) and any(
+        parameter.name == call.func.id and parameter.name not in ("cls", "self") for parameter in function.parameters
+    )

@@ -1,0 +1,190 @@
+"""What becomes of a process after an exception: does a caller swallow it, does a thread end, or the process die?"""
+
+from __future__ import annotations
+
+import msgspec
+
+from rslint.flow.knowledge import Knowledge, site_of
+from rslint.flow.meaning import meaning_of
+from rslint.flow.reasons import Around, guarded_calls, handler_catches, reraises, swallowed_types
+from rslint.flow.record import CallSite, Step
+from rslint.models import entry_name, starter_of, terminates
+from rslint.project import ir
+from rslint.project.text import children, dotted, expressions, last_name, statements, walk
+
+DEPTH = 7
+
+
+class Survival(msgspec.Struct, frozen=True, array_like=True):
+    """`fate`: "swallowed" (the process lives on and its peers hang), "thread" (only a thread or task ends), "dies" or
+    "unknown" (no caller is known). `steps` leads from the function up to the place that decides."""
+
+    fate: str
+    steps: tuple[Step, ...] = ()
+
+    @property
+    def lives(self) -> bool:
+        return self.fate in ("swallowed", "thread")
+
+
+def survival(k: Knowledge, identity: str, exception: str) -> Survival:
+    """Walk the callers, nearest first, to the first that swallows; else the best that is known of the others."""
+    seen = {identity}
+    frontier: list[tuple[str, tuple[Step, ...]]] = [(identity, ())]
+    died: Survival | None = None
+    for _ in range(DEPTH):
+        following: list[tuple[str, tuple[Step, ...]]] = []
+        for function, steps in frontier:
+            if died is None and entry_name(k.models, function.rpartition(":")[2].rpartition(".")[2]):
+                died = Survival("dies", steps)
+            for site in uses_of(k, function, exception):
+                if site.how in ("thread", "task"):
+                    return Survival("thread", (*steps, Step(f"runs as a {site.how} of its own", site.site)))
+                if site.how == "process":
+                    died = died or Survival("dies", (*steps, Step("is the main function of a process", site.site)))
+                    continue
+                caller = site.site.function
+                if site.fate == "swallowed":
+                    return Survival("swallowed", (*steps, Step("swallows the exception", site.site)))
+                if site.fate == "kills":
+                    died = died or Survival("dies", (*steps, Step("ends the process", site.site)))
+                elif caller not in seen:
+                    seen.add(caller)
+                    following.append((caller, (*steps, Step("is called from here", site.site))))
+        if not following:
+            break
+        frontier = following
+    return died or Survival("unknown")
+
+
+def uses_of(k: Knowledge, identity: str, exception: str) -> tuple[CallSite, ...]:
+    """Where the function is called, handed to a thread or task, or kept for a dispatcher; in order of place."""
+    path = identity.partition(":")[2].split(".")
+    name = path[-1]
+    if name in ("__init__", "__call__", "__new__") and len(path) > 1:
+        name = path[-2]
+    found: list[CallSite] = []
+    for caller in k.links.calling(name):
+        found += [site for site in sites_in(k, caller, exception) if site.target == identity]
+    for caller in k.links.mentioning(name):
+        found += [site for site in _references(k, caller, name, identity, exception)]
+    return tuple(sorted(found, key=lambda s: (s.site.function, s.site.row, s.site.column)))
+
+
+def sites_in(k: Knowledge, caller: str, exception: str) -> tuple[CallSite, ...]:
+    """Every call of project functions in `caller`, with the fate of an exception that comes out of it."""
+    key = f"{caller}!{exception}"
+    known = k.sites.get(key)
+    if known is None:
+        function = k.links.ir(caller)
+        found = []
+        for call, around in guarded_calls(function.body, ()):
+            targets = meaning_of(k, caller, call).target.functions
+            if targets:
+                fate = fate_of(k, caller, around, exception)
+                found += [CallSite(target, site_of(caller, call), "call", fate) for target in targets]
+        known = k.sites[key] = tuple(found)
+    return known
+
+
+def fate_of(k: Knowledge, identity: str, around: Around, exception: str) -> str:
+    """What the statements around a call make of an exception: "escapes", "swallowed" or "kills"."""
+    for outer in around:
+        if isinstance(outer, ir.With):
+            for item in outer.items:
+                types = swallowed_types(k, identity, item.context)
+                if types is not None and handler_catches(k, identity, types, exception) != "no":
+                    return "swallowed"
+            continue
+        for handler in outer.handlers:
+            if handler_catches(k, identity, handler.types, exception) != "no":
+                if _kills(k, identity, handler):
+                    return "kills"
+                if not reraises(handler):
+                    return "swallowed"
+                break
+    return "escapes"
+
+
+def _kills(k: Knowledge, identity: str, handler: ir.Handler) -> bool:
+    for call, _ in guarded_calls(handler.body, ()):
+        target = meaning_of(k, identity, call).target
+        if terminates(k.models, target.external, target.text):
+            return True
+    return False
+
+
+def _references(k: Knowledge, caller: str, name: str, identity: str, exception: str) -> list[CallSite]:
+    """Uses of the function as a value: targets of threads, callbacks, entries of dispatch tables."""
+    function = k.links.ir(caller)
+    found: list[CallSite] = []
+    for statement in statements(function.body):
+        for part in expressions(statement):
+            for call, mention in _mentions(part, name):
+                if identity not in k.links.resolve(caller, mention).functions:
+                    continue
+                site = site_of(caller, mention)
+                how = starter_of(k.models, *_starter(k, caller, call)) if call is not None else None
+                if how is not None:
+                    found.append(CallSite(identity, site, how, "escapes"))
+                elif isinstance(statement, ir.Assign):
+                    found += _dispatched(k, caller, statement, identity, exception)
+                elif call is not None:
+                    found.append(CallSite(identity, site, "reference", _fate_at(k, caller, call, exception)))
+    return found
+
+
+def _starter(k: Knowledge, caller: str, call: ir.Call) -> tuple[str | None, str]:
+    target = meaning_of(k, caller, call).target
+    return target.external, target.text
+
+
+def _mentions(part: ir.Expr, name: str) -> list[tuple[ir.Call | None, ir.Expr]]:
+    """Mentions of `name` as a value, each with the innermost call it is an argument of."""
+    found: list[tuple[ir.Call | None, ir.Expr]] = []
+    stack: list[tuple[ir.Expr, ir.Call | None]] = [(part, None)]
+    while stack:
+        e, call = stack.pop()
+        if isinstance(e, ir.Name | ir.Attribute) and last_name(e) == name:
+            found.append((call, e))
+            continue
+        if isinstance(e, ir.Call):
+            if not isinstance(e.func, ir.Name | ir.Attribute):
+                stack.append((e.func, call))
+            elif isinstance(e.func, ir.Attribute):
+                stack.append((e.func.value, call))
+            stack.extend((argument, e) for argument in (*e.args, *(w.value for w in e.keywords)))
+        else:
+            stack.extend((inner, call) for inner in children(e))
+    return found
+
+
+def _dispatched(k: Knowledge, caller: str, statement: ir.Assign, identity: str, exception: str) -> list[CallSite]:
+    """The table a reference is kept in (`self.dispatch = {Request: self.handle}`) is called somewhere in the class."""
+    found: list[CallSite] = []
+    for target in statement.targets:
+        name = dotted(target)
+        if name is None or not name.startswith("self."):
+            continue
+        attribute = name.removeprefix("self.")
+        owner = k.links.ir(caller).owner
+        for user in k.links.calling(attribute):
+            function = k.links.ir(user)
+            if function.owner is None or owner is None or not _related(k, function.owner, owner):
+                continue
+            for call, around in guarded_calls(function.body, ()):
+                if dotted(call.func) == name:
+                    fate = fate_of(k, user, around, exception)
+                    found.append(CallSite(identity, site_of(user, call), "reference", fate))
+    return found
+
+
+def _related(k: Knowledge, left: str, right: str) -> bool:
+    return left == right or left in k.links.mro(right) or right in k.links.mro(left)
+
+
+def _fate_at(k: Knowledge, caller: str, call: ir.Call, exception: str) -> str:
+    for other, around in guarded_calls(k.links.ir(caller).body, ()):
+        if other is call:
+            return fate_of(k, caller, around, exception)
+    return "escapes"

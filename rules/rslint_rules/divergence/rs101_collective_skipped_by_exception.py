@@ -1,0 +1,140 @@
+"""# collective-skipped-by-exception (RS101)
+
+## What it does
+Reports a call that may raise on one rank while the ranks on which it does not raise go on to a collective. A call may
+raise for a reason of one rank alone when it talks to a network, RPC or storage service, runs a callback or the body
+of a `with` statement, or when the author's own handler expects it to.
+
+## Why is this bad?
+A collective ends when every rank of its group has entered it. The rank that raised is on its way to a handler; its
+peers wait: for ever where the exception is swallowed and the process lives on (severity error), until the group's
+timeout where the process dies (severity warning).
+
+## Example
+```python
+def save(self, keys):
+    if self.rank == 0:
+        ticket = self.client.start_write(keys)  # raises ConnectionError on rank 0 only
+    else:
+        ticket = None
+    box = [ticket]
+    dist.broadcast_object_list(box, src=0, group=self.group)  # the others wait here
+```
+
+## Use instead
+```python
+def save(self, keys):
+    ticket, error = None, None
+    if self.rank == 0:
+        try:
+            ticket = self.client.start_write(keys)
+        except Exception as raised:
+            error = raised
+    box = [(ticket, error and repr(error))]
+    dist.broadcast_object_list(box, src=0, group=self.group)  # every rank gets here
+    ticket, failure = box[0]
+    if failure is not None:
+        raise error or RuntimeError(failure)
+```
+
+## Fix and its safety
+Safe where the outcome travels in what is sent anyway: the leader's object broadcast becomes an envelope, or the
+failure folds into the flag that is reduced. Otherwise a guard agrees on the outcome with one small extra collective;
+that fix is unsafe. With `fix-style = "runtime"` the fixes use `broadcast_result` and `rank_guard` of rslint-runtime.
+
+## Known limits
+Only exceptions with a reason of one rank alone are considered: an error in the program's own logic raises on every
+rank, or is a bug of another kind. Chains of calls are followed five deep. Where the process dies and every rank runs
+the call, nothing is reported: the launcher ends the peers.
+
+## References
+MPI Forum, "MPI: A Message-Passing Interface Standard" 4.1, section 6.14 (collective calls must be entered by all);
+alibaba/tair-kvcache pull request 102, where rank 0's manager call raised before a broadcast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rslint.finding import Confidence, Finding, Fix, Related, Severity
+from rslint.flow.analysis import Analysis
+from rslint.flow.suspects import Suspect
+from rslint.rule import FixRequest, Rule
+from rslint_rules.divergence import describe
+
+CODE, NAME = "RS101", "collective-skipped-by-exception"
+FARTHEST = 3
+
+
+def check(analysis: Analysis) -> Iterable[Finding]:
+    for suspect in analysis.suspects:
+        if suspect.kind == "exception" and suspect.collective is not None:
+            tier = tier_of(suspect)
+            if tier is not None:
+                yield _finding(analysis, suspect, preview=tier == "preview")
+
+
+def tier_of(suspect: Suspect) -> str | None:
+    """"default" where the evidence has held on real code, "preview" where it is plausible, None where it is noise."""
+    reason = suspect.reasons[0][0]
+    assert suspect.collective is not None
+    assert suspect.survival is not None
+    near = suspect.collective.hops <= FARTHEST
+    if suspect.survival.lives:
+        return "default" if reason.strength != 4 and near else "preview"
+    if suspect.leader_only and reason.strength <= 2:
+        return "default" if near else "preview"
+    if reason.kind == "body" or (reason.kind == "expected" and suspect.collective.hops <= 1):
+        return "default" if near else "preview"
+    return "preview" if suspect.leader_only else None
+
+
+def _finding(analysis: Analysis, suspect: Suspect, *, preview: bool) -> Finding:
+    reason, _ = suspect.reasons[0]
+    operation = suspect.collective
+    assert operation is not None
+    assert suspect.survival is not None
+    lives = suspect.survival.lives
+    where = describe.place(analysis, operation.site)
+    who = "the leader" if suspect.leader_only else "some ranks"
+    message = (
+        f"{describe.reason_text(reason)} may raise on {who}{describe.exception_text(reason)}, and then skips "
+        f"`{operation.name}` on line {where.row} in which the other ranks wait; {describe.fate_text(suspect)}"
+    )
+    related = [Related(where, f"`{operation.name}` is skipped by the rank that raises")]
+    for other, site in suspect.reasons[1:]:
+        related.append(Related(describe.place(analysis, site), f"also raises: {describe.reason_text(other)}"))
+    return describe.finding(
+        analysis,
+        suspect,
+        code=CODE,
+        name=NAME,
+        severity=Severity.ERROR if lives else Severity.WARNING,
+        confidence=Confidence.HIGH if reason.certainty == "code" else Confidence.MEDIUM,
+        message=message,
+        related=tuple(related),
+        trace=describe.reason_steps(analysis, suspect),
+        these="ranks that raise here",
+        suggestion=(
+            f"catch the exception, let every rank reach `{operation.name}`, and send the outcome with it "
+            "(or agree on it before)"
+        ),
+        preview=preview,
+    )
+
+
+def fix(request: FixRequest) -> Fix | None:
+    from rslint_rules.divergence.repair import repair
+
+    return repair(request)
+
+
+RULE = Rule(
+    code=CODE,
+    name=NAME,
+    summary="a call that may raise on one rank stands before a collective that the other ranks enter",
+    documentation=__doc__ or "",
+    check=check,
+    fix=fix,
+    fix_summary="sometimes (safe envelope or folded flag; otherwise an unsafe guard)",
+)

@@ -1,0 +1,94 @@
+"""# collective-in-divergent-branch (RS102)
+
+## What it does
+Reports a branch that ranks of one group take differently while its arms run different collectives on that group.
+
+## Why is this bad?
+The ranks that take one arm wait in a collective that the others never enter, or that they enter as another operation.
+
+## Example
+```python
+if dist.get_rank() == 0:
+    save(model)
+    dist.barrier()  # only rank 0 comes here
+```
+
+## Use instead
+```python
+if dist.get_rank() == 0:
+    save(model)
+dist.barrier()  # every rank comes here
+```
+`new_group`, `destroy_process_group`, the DistributedDataParallel constructor and the saving and loading of
+distributed checkpoints are collectives over all ranks as well.
+
+## Fix and its safety
+None: which ranks should run the collective is a decision.
+
+## Known limits
+A test of one axis (`pp_rank == 0`) is uniform within a group of another (a tensor-parallel group): such branches are
+right and not reported. Arms that run the same operations in another arrangement (a sender's loop and a receiver's
+loop) are taken for a protocol. Collectives more than three calls away are reported only with `--preview`.
+
+## References
+PARCOACH (Saillard et al. 2014) finds this for MPI; huggingface/transformers issue 7365 is a real case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rslint.finding import Confidence, Finding, Related, Severity
+from rslint.flow.analysis import Analysis
+from rslint.flow.suspects import Suspect
+from rslint.rule import Rule
+from rslint_rules.divergence import describe
+
+CODE, NAME = "RS102", "collective-in-divergent-branch"
+FARTHEST = 3
+
+
+def check(analysis: Analysis) -> Iterable[Finding]:
+    for suspect in analysis.suspects:
+        if suspect.kind == "branch" and suspect.collective is not None:
+            yield _finding(analysis, suspect, preview=not is_certain(suspect))
+
+
+def is_certain(suspect: Suspect) -> bool:
+    """A test of the rank itself, at most one call away, and a collective that is near: what held on real code."""
+    source = suspect.sources[0]
+    assert suspect.collective is not None
+    return source.kind == "rank" and source.hops <= 1 and suspect.collective.hops <= FARTHEST
+
+
+def _finding(analysis: Analysis, suspect: Suspect, *, preview: bool) -> Finding:
+    source, operation = suspect.sources[0], suspect.collective
+    assert operation is not None
+    where = describe.place(analysis, operation.site)
+    message = (
+        f"ranks take different arms of `{suspect.text}` ({describe.source_text(source)}), and only one arm runs "
+        f"`{operation.name}` on line {where.row}: its ranks wait for the others"
+    )
+    return describe.finding(
+        analysis,
+        suspect,
+        code=CODE,
+        name=NAME,
+        severity=Severity.ERROR,
+        confidence=Confidence.HIGH if source.hops == 0 and operation.hops == 0 else Confidence.MEDIUM,
+        message=message,
+        related=(Related(where, f"`{operation.name}` runs on some ranks only"),),
+        trace=describe.source_steps(analysis, suspect),
+        these="ranks that take the other arm",
+        suggestion=f"let every rank of the group run `{operation.name}`, and keep only the local work in the branch",
+        preview=preview,
+    )
+
+
+RULE = Rule(
+    code=CODE,
+    name=NAME,
+    summary="the arms of a branch that differs between ranks run different collectives",
+    documentation=__doc__ or "",
+    check=check,
+)

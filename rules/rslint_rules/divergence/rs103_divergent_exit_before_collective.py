@@ -1,0 +1,102 @@
+"""# divergent-exit-before-collective (RS103)
+
+## What it does
+Reports a test that leaves a function, loop or block before a collective when its outcome may differ between ranks:
+a container that is shown to be filled on some ranks only, a health or readiness predicate, a poll of a remote store,
+the file system, a rank.
+
+## Why is this bad?
+The rank that leaves never enters the collective; the ranks that stay wait for it.
+
+## Example
+```python
+def poll(self, request_id):
+    if request_id not in self.ongoing:  # registered only where the host pool had room
+        return True
+    done = torch.tensor(self.count(request_id))
+    dist.all_reduce(done, op=dist.ReduceOp.MIN, group=self.group)
+```
+
+## Use instead
+```python
+def poll(self, request_id):
+    mine = self.count(request_id) if request_id in self.ongoing else 0
+    done = torch.tensor(mine)  # a neutral contribution
+    dist.all_reduce(done, op=dist.ReduceOp.MIN, group=self.group)
+```
+
+## Fix and its safety
+None: the neutral contribution of a rank that would have left is the author's to choose.
+
+## Known limits
+State is uniform until something shows otherwise: a container filled by the same broadcast requests everywhere is
+right. The place that shows it is part of the finding's trace.
+
+## References
+sgl-project/sglang issues 26923, 27489 and 38284: early returns on state that each rank observes for itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rslint.finding import Confidence, Finding, Related, Severity
+from rslint.flow.analysis import Analysis
+from rslint.flow.suspects import Suspect
+from rslint.rule import Rule
+from rslint_rules.divergence import describe
+
+CODE, NAME = "RS103", "divergent-exit-before-collective"
+FARTHEST = 3
+_SHOWN = frozenset({"container", "future", "event", "rpc", "thread"})
+
+
+def check(analysis: Analysis) -> Iterable[Finding]:
+    for suspect in analysis.suspects:
+        if suspect.kind == "exit" and suspect.collective is not None:
+            yield _finding(analysis, suspect, preview=not is_certain(suspect))
+
+
+def is_certain(suspect: Suspect) -> bool:
+    """The evidence that has held on real code; the rest is preview."""
+    source, operation = suspect.sources[0], suspect.collective
+    assert operation is not None
+    if operation.hops > FARTHEST:
+        return False
+    if source.kind in ("rank", "filesystem"):
+        return source.hops == 0
+    return source.kind in _SHOWN and source.hops <= 1 and source.origin != "device-allocation"
+
+
+def _finding(analysis: Analysis, suspect: Suspect, *, preview: bool) -> Finding:
+    source, operation = suspect.sources[0], suspect.collective
+    assert operation is not None
+    where = describe.place(analysis, operation.site)
+    message = (
+        f"some ranks leave here on `{suspect.text}` ({describe.source_text(source)}) and never enter "
+        f"`{operation.name}` on line {where.row}, in which the others wait"
+    )
+    shown = tuple(Related(describe.place(analysis, s.site), s.text) for s in source.steps)
+    return describe.finding(
+        analysis,
+        suspect,
+        code=CODE,
+        name=NAME,
+        severity=Severity.ERROR,
+        confidence=Confidence.HIGH if source.kind == "rank" and source.hops == 0 else Confidence.MEDIUM,
+        message=message,
+        related=(Related(where, f"`{operation.name}` is skipped by the ranks that leave"), *shown),
+        trace=describe.source_steps(analysis, suspect),
+        these="ranks that leave here",
+        suggestion=f"let every rank enter `{operation.name}`, with a neutral contribution where there is nothing to do",
+        preview=preview,
+    )
+
+
+RULE = Rule(
+    code=CODE,
+    name=NAME,
+    summary="some ranks leave before a collective on state that each rank sees for itself",
+    documentation=__doc__ or "",
+    check=check,
+)
