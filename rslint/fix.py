@@ -2,14 +2,14 @@
 
 A face uses four functions, in this order; nothing here prints:
 
-    repaired = fix_until_stable(check, allow=SAFE_ONLY)   # check: overrides -> a run over the project with them
-    diff_text(repaired)                                   # `--diff`: a unified diff, "" when nothing changed
-    left_alone = write_all(repaired)                      # `--fix`: paths with the reason why they were not replaced
-    repaired.run, repaired.applied, repaired.messages     # what is left, what was done, what must be said
+    repaired = fix_until_stable(check, allow=SAFE_ONLY)  # check: overrides -> one run over the project
+    diff_text(repaired)                                  # `--diff`: a unified diff, "" when nothing changed
+    left_alone = write_all(repaired)                     # `--fix`: what was not replaced, and why
+    repaired.run, repaired.applied, repaired.messages    # what is left, what was done, what must be said
 
-The model is ruff's (crates/ruff_diagnostics/src/fix.rs and ruff_linter's fix loop): the edits of a fix apply all or
-none, fixes that overlap wait for the next round, identical edits count once, every round is checked again, and a
-result that does not parse or that brings a finding which was not there is dropped and said.
+The model is ruff's (crates/ruff_diagnostics/src/fix.rs and ruff_linter's fix loop): the edits of a fix apply
+all or none, fixes that overlap wait for the next round, identical edits count once, every round is checked
+again, and a result that does not parse or that brings a finding which was not there is dropped and said.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 import ast
 import codecs
 import difflib
+import itertools
 import os
 import re
 import stat
@@ -65,9 +66,9 @@ class AppliedFix:
 class Repaired:
     """The outcome of `fix_until_stable`.
 
-    `run` is the last check, made with all accepted changes. `before` and `after` hold the bytes of changed files only.
-    `messages` are whole sentences about fixes that were dropped or did not settle. `withheld` counts the fixes of
-    `run` that are not allowed to apply (unsafe or display).
+    `run` is the last check, made with all accepted changes. `before` and `after` hold the bytes of changed files
+    only. `messages` are whole sentences about fixes that were dropped or did not settle. `withheld` counts the
+    fixes of `run` that are not allowed to apply (unsafe or display).
     """
 
     run: Checked
@@ -79,11 +80,11 @@ class Repaired:
     converged: bool
 
 
-# Text ----------------------------------------------------------------------------------------------------------------
+# Text -------------------------------------------------------------------------------------------------------
 
 
 def line_starts(text: str) -> tuple[int, ...]:
-    """Offsets at which rows start; rows end at LF, CR LF or CR only, as in Python's tokenizer (not at form feeds)."""
+    """Offsets at which rows start. Rows end at LF, CR LF or CR only, as in Python's tokenizer."""
     return (0, *(match.end() for match in _LINE_END.finditer(text)))
 
 
@@ -111,12 +112,12 @@ _Replacement = tuple[int, int, str]
 def _replacements(
     starts: Sequence[int], length: int, edits: Iterable[Edit]
 ) -> tuple[_Replacement, ...] | None:
-    """The distinct replacements of one fix in order; None when it has none, touches itself or leaves the text."""
+    """The distinct replacements of one fix in order; None if it has none, touches itself or leaves the text."""
     try:
         found = sorted({(*edit_range(starts, length, edit.place), edit.content) for edit in edits})
     except ValueError:
         return None
-    if not found or any(after[0] <= before[1] for before, after in zip(found, found[1:])):
+    if not found or any(after[0] <= before[1] for before, after in itertools.pairwise(found)):
         return None
     return tuple(found)
 
@@ -132,8 +133,8 @@ def _conflicts(taken: Iterable[_Replacement], wanted: Iterable[_Replacement]) ->
 def apply_fixes(source: Source, fixes: Sequence[Fix]) -> tuple[str, tuple[Fix, ...]]:
     """The text with as many of `fixes` as fit together, and those fixes in the order they were taken.
 
-    Fixes are taken from the top of the file; one that overlaps or touches an earlier one, or names a place the text
-    does not have, is left out whole. Identical edits of several fixes (an import both need) apply once.
+    Fixes are taken from the top of the file; one that overlaps or touches an earlier one, or names a place the
+    text does not have, is left out whole. Identical edits of several fixes (an import both need) apply once.
     """
     starts, length = line_starts(source.text), len(source.text)
     planned = [(found, fix) for fix in fixes if (found := _replacements(starts, length, fix.edits))]
@@ -156,8 +157,8 @@ def apply_fixes(source: Source, fixes: Sequence[Fix]) -> tuple[str, tuple[Fix, .
 def encode_like(source: Source, text: str) -> bytes:
     """`text` in the encoding of `source`, with its byte order mark if it has one.
 
-    Raises ValueError when decoding and encoding do not give the source's own bytes back, for then bytes outside an
-    edit could change, and UnicodeEncodeError (a ValueError) when the encoding lacks a character.
+    Raises ValueError when decoding and encoding do not give the source's own bytes back, for then bytes outside
+    an edit could change, and UnicodeEncodeError (a ValueError) when the encoding lacks a character.
     """
     mark = codecs.BOM_UTF8 if source.data.startswith(codecs.BOM_UTF8) else b""
     encoding = "utf-8" if mark else source.encoding
@@ -181,7 +182,7 @@ def parses(data: bytes) -> bool:
     return True
 
 
-# The loop ------------------------------------------------------------------------------------------------------------
+# The loop ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -298,7 +299,9 @@ class _Loop:
                 break
             alone |= blamed
             together = {path: made for path, made in together.items() if path not in blamed}
-        return any([self.one_by_one(path) for path in sorted(alone)]) or accepted > 0
+        for path in sorted(alone):
+            accepted += self.one_by_one(path)
+        return accepted > 0
 
     def one_by_one(self, path: Path) -> bool:
         """Try the fixes of one file singly until one is accepted (its neighbours then have new places)."""
@@ -321,8 +324,8 @@ def fix_until_stable(
 ) -> Repaired:
     """Check, apply what is allowed, and check again until nothing changes or `rounds` are used up.
 
-    `check(overrides)` analyses the project with the bytes of some files replaced. Files on disk are only read, by
-    `check`; `write_all` replaces them. `overrides` are the replacements to start from (stdin).
+    `check(overrides)` analyses the project with the bytes of some files replaced. Files on disk are only read,
+    by `check`; `write_all` replaces them. `overrides` are the replacements to start from (stdin).
     """
     loop = _Loop(check, overrides or {}, allow)
     converged = False
@@ -341,15 +344,15 @@ def fix_until_stable(
     return Repaired(loop.run, before, changed, tuple(loop.applied), tuple(loop.messages), withheld, converged)
 
 
-# Files ---------------------------------------------------------------------------------------------------------------
+# Files ------------------------------------------------------------------------------------------------------
 
 
 def replace_file(path: Path, expected: bytes, data: bytes) -> str | None:
     """Replace a file's bytes atomically, or return the reason why it was left alone.
 
-    The new bytes go to a temporary file in the folder of the target (symbolic links are followed), are synced, get
-    the target's permission bits, and take its place in one step. A file that no longer holds `expected` is left
-    alone. Hard links to the old file keep the old bytes.
+    The new bytes go to a temporary file in the folder of the target (symbolic links are followed), are synced,
+    get the target's permission bits, and take its place in one step. A file that no longer holds `expected` is
+    left alone. Hard links to the old file keep the old bytes.
     """
     try:
         target = path.resolve(strict=True)
@@ -391,7 +394,7 @@ def _diff_lines(data: bytes, encoding: str) -> list[str]:
 
 
 def diff_text(repaired: Repaired, *, relative_to: Path | None = None) -> str:
-    """A unified diff of all changed files, with the names as `diff -u` writes them; "" when nothing changed."""
+    """A unified diff of all changed files, named as `diff -u` does; "" when nothing changed."""
     pieces: list[str] = []
     for path in sorted(repaired.after):
         name = str(path)

@@ -1,8 +1,9 @@
 """The result envelope: the leader's failure travels in the object broadcast it would have skipped.
 
 One more element in the broadcast list carries None or the failure; no collective is added. After the
-broadcast every rank raises: the leader its own exception, the others a copy of it (or of its nearest base type
-that pickles), which the same handlers accept. Without a failure the list is as it was before the broadcast and after it.
+broadcast every rank raises: the leader its own exception, the others a copy of it (or of its nearest base
+type that pickles), which the same handlers accept. Without a failure the list is as it was before the
+broadcast and after it.
 """
 
 from __future__ import annotations

@@ -28,11 +28,11 @@ _MESSAGE = "Set the flag on failure, so that every rank takes part in the reduct
 
 
 def _operation(call: ast.Call) -> str:
-    """The reduction's name, "" if none is given as a constant of `ReduceOp`."""
+    """The reduction's name (SUM if none is given), "" if it is no constant of `ReduceOp`."""
     given = [keyword.value for keyword in call.keywords if keyword.arg == "op"] or call.args[1:2]
     if given and isinstance(given[0], ast.Attribute) and "ReduceOp" in ast.unparse(given[0].value):
         return given[0].attr
-    return ""
+    return "" if given else "SUM"
 
 
 def _failing_value(element: ast.expr, operation: str) -> tuple[str, str] | None:
@@ -159,7 +159,7 @@ def _fold_into_tensor(site: Site, tensor: str) -> Plan | None:
     return None if _leaves(region) else _plan(site, region, failing)
 
 
-def _filled_with(value: ast.expr) -> float | None:
+def _filled_with(value: ast.expr) -> int | None:
     """1 for `torch.ones(1)` and `torch.tensor([1])`, 0 for their like; None for anything else."""
     if not isinstance(value, ast.Call) or not value.args:
         return None
@@ -170,8 +170,8 @@ def _filled_with(value: ast.expr) -> float | None:
         )
     if text == "torch.tensor":
         inner = first.elts[0] if isinstance(first, ast.List) and len(first.elts) == 1 else first
-        if isinstance(inner, ast.Constant) and inner.value in (0, 1):
-            return float(inner.value)
+        if isinstance(inner, ast.Constant) and isinstance(inner.value, int) and inner.value in (0, 1):
+            return inner.value
     return None
 
 

@@ -1,8 +1,8 @@
 """The guard: ranks agree on the outcome before the collective that a failure would skip.
 
 The agreement is an `all_gather_object` on the collective's own group: it works on every backend, and it
-carries the exception, so that every rank raises one that the same handlers accept. An added collective makes it
-unsafe.
+carries the exception, so that every rank raises one that the same handlers accept. An added collective makes
+it unsafe.
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ast
 import difflib
+import itertools
+import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 
@@ -217,22 +219,51 @@ def _has_import(module: ast.Module, wanted: Import) -> bool:
 
 
 def _import_edits(filename: str, text: str, module: ast.Module, wanted: Sequence[Import]) -> list[Edit]:
-    """Edits that add the imports the module lacks, placed by libcst."""
+    """Edits that add the imports the module lacks: the standard library's in order, others placed by libcst."""
     missing = [item for item in wanted if not _has_import(module, item)]
-    if not missing:
-        return []
-    concrete = cst.parse_module(text)
-    items = [ImportItem(item.module, item.name, item.alias) for item in missing]
-    changed = AddImportsVisitor(CodemodContext(), items).transform_module(concrete).code
+    standard = [item for item in missing if item.name is None and item.module in sys.stdlib_module_names]
+    edits = [_standard_import(filename, text, module, item) for item in standard]
+    others = [ImportItem(item.module, item.name, item.alias) for item in missing if item not in standard]
+    if not others:
+        return edits
+    changed = AddImportsVisitor(CodemodContext(), others).transform_module(cst.parse_module(text)).code
     old, new = rows(text), rows(changed)
-    head = next(
-        (n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new))
-    )
+    pairs = enumerate(zip(old, new, strict=False))
+    head = next((n for n, (a, b) in pairs if a != b), min(len(old), len(new)))
     added = len(new) - len(old)
     if added <= 0 or old[head:] != new[head + added :]:
         raise NotCarriedOut("the import could not be added by an insertion")
     place = Place(filename, head + 1, 1, head + 1, 1)
-    return [Edit(place, "".join(new[head : head + added]))]
+    return [*edits, Edit(place, "".join(new[head : head + added]))]
+
+
+def _standard_import(filename: str, text: str, module: ast.Module, wanted: Import) -> Edit:
+    """`import module` in its alphabetical place among the plain standard imports, or above all other imports."""
+    newline = "\r\n" if "\r\n" in text else "\n"
+    leading = list(itertools.takewhile(lambda node: not hasattr(node, "body"), module.body))
+    imports = [node for node in leading if isinstance(node, ast.Import | ast.ImportFrom)]
+    imports = [
+        node for node in imports if not (isinstance(node, ast.ImportFrom) and node.module == "__future__")
+    ]
+    if not imports:
+        raise NotCarriedOut("the module has no imports to put another beside")
+    standard = [
+        node
+        for node in imports
+        if isinstance(node, ast.Import) and node.names[0].name.split(".")[0] in sys.stdlib_module_names
+    ]
+    before = [node for node in standard if node.names[0].name < wanted.module]
+    row = (before[-1].end_lineno or before[-1].lineno) + 1 if before else (standard or imports)[0].lineno
+    gap = "" if standard or _is_standard(imports[0]) else newline
+    return Edit(Place(filename, row, 1, row, 1), f"import {wanted.module}{newline}{gap}")
+
+
+def _is_standard(node: ast.Import | ast.ImportFrom) -> bool:
+    name = node.names[0].name if isinstance(node, ast.Import) else node.module or ""
+    return (
+        not (isinstance(node, ast.ImportFrom) and node.level)
+        and name.split(".")[0] in sys.stdlib_module_names
+    )
 
 
 def _is_import(node: ast.stmt) -> bool:
@@ -247,7 +278,8 @@ def _is_import(node: ast.stmt) -> bool:
 
 def _helper_edits(filename: str, text: str, module: ast.Module) -> list[Edit]:
     """The insertion of the module-level helper behind the leading imports, unless it is there."""
-    if any(isinstance(node, ast.FunctionDef) and node.name == ERROR_COPY for node in module.body):
+    definitions = (node for node in module.body if isinstance(node, ast.FunctionDef))
+    if any(node.name == ERROR_COPY for node in definitions):
         return []
     head = 0
     for index, node in enumerate(module.body):
@@ -286,11 +318,22 @@ def edits_of(
         imports.append(Import("pickle"))
         edits += _helper_edits(filename, text, module)
     edits += _import_edits(filename, text, module, imports)
-    edits.sort(key=lambda edit: edit.place)
+    edits = _merged(edits)
     changed = _applied(text, edits)
     if parsed(changed) is None:
         raise NotCarriedOut("the result does not parse")
     return tuple(edits)
+
+
+def _merged(edits: Sequence[Edit]) -> list[Edit]:
+    """In order of place; insertions at one place (an import, then the helper behind it) become one."""
+    merged: list[Edit] = []
+    for edit in sorted(edits, key=lambda each: (each.place, not each.content.startswith("import "))):
+        if merged and merged[-1].place == edit.place:
+            merged[-1] = Edit(edit.place, merged[-1].content + edit.content)
+        else:
+            merged.append(edit)
+    return merged
 
 
 def _applied(text: str, edits: Sequence[Edit]) -> str:

@@ -1,0 +1,15 @@
+import torch.distributed as dist
+
+
+def fetch(name):
+    return name
+
+
+def announce(rank, group):
+    if rank == 0:
+        fetch("worker")  # raises
+    dist.barrier(group=group)  # collective
+
+
+def main(rank, world_size):
+    return announce(rank, dist.group.WORLD)
