@@ -70,7 +70,7 @@ def absolute_module(module: str, is_package: bool, level: int, target: str | Non
     """The dotted module a (possibly relative) `from … import` names; `module` is the importing module."""
     if not level:
         return target or ""
-    parts = module.split(".")
+    parts = module.partition("#")[0].split(".")
     drop = level - 1 if is_package else level
     base = parts[: len(parts) - drop] if drop else parts
     return ".".join([*base, *([target] if target else [])])

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rslint.project import ir
-from rslint.project.definitions import DEFINITIONS, Definition, definitions, first_row, imported_names
+from rslint.project.definitions import DEFINITIONS, Definition, definitions, imported_names
 from rslint.project.lower_expression import (
     DEPTH_LIMIT,
     constant,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Sequence
-from typing import Any, Union
+from typing import Any
 
 from rslint.project import ir
 
@@ -55,7 +55,7 @@ def _name(node: ast.Name, span: ir.Span, shift: int, depth: int) -> ir.Expr:
 def constant(value: object, span: ir.Span) -> ir.Constant:
     """A literal; values that cannot be serialised (bytes, big integers, lone surrogates) are left out."""
     kind = type(value).__name__
-    kept: Union[str, int, float, bool, None] = None
+    kept: str | int | float | bool | None = None
     if isinstance(value, (bool, float)):
         kept = value
     elif isinstance(value, int):

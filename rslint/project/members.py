@@ -1,0 +1,80 @@
+"""Attributes of entities: methods through base and sub-classes, properties, instance and class attributes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rslint.project.entities import Entities, Entity, unique
+from rslint.project.hierarchy import inherited_methods, mro, overriding_methods
+from rslint.project.namespaces import module_entities, recorded_entities
+
+if TYPE_CHECKING:
+    from rslint.project.links import Links
+
+_ENUMS = frozenset({"enum.Enum", "enum.IntEnum", "enum.StrEnum", "enum.Flag", "enum.IntFlag"})
+
+
+def member_entities(links: Links, entity: Entity, name: str, depth: int) -> Entities:
+    """What `entity.name` denotes."""
+    if depth <= 0:
+        return ()
+    if entity.kind == "module":
+        return module_entities(links, entity.name, name, depth) or (
+            Entity("external", f"{entity.name}.{name}"),
+        )
+    if entity.kind in ("external", "object"):
+        return (Entity("external", f"{entity.name}.{name}"),)
+    if entity.kind == "container":
+        return (Entity("external", f"{entity.name}.{name}", True, entity.inner),)
+    if entity.kind in ("class", "instance", "super"):
+        key = ("member", entity, name, depth)
+        return links.remember(key, lambda: _class_member(links, entity, name, depth))
+    return ()
+
+
+def _class_member(links: Links, entity: Entity, name: str, depth: int) -> Entities:
+    order = mro(links, entity.name)[entity.kind == "super" :]
+    methods = inherited_methods(links, order, name)
+    overriding: tuple[str, ...] = ()
+    if not entity.exact:
+        overriding = tuple(m for m in overriding_methods(links, entity.name, name) if m not in methods)
+    if methods or overriding:
+        return _methods(links, entity, methods, overriding, depth)
+    found: list[Entity] = []
+    if links.store.class_facts(f"{entity.name}.{name}") is not None:
+        found.append(Entity("class", f"{entity.name}.{name}"))
+    for class_id in order:
+        for binding in links.attribute_bindings(class_id, name):
+            if not binding.function and entity.kind == "class" and _is_enum(order):
+                found.append(Entity("instance", entity.name))
+            else:
+                scope = binding.function or links.scope_of_class(class_id)
+                found += recorded_entities(links, scope, binding, depth - 1)
+    if found:
+        return unique(found)
+    outside = next((ancestor for ancestor in order if ":" not in ancestor), None)
+    return (Entity("external", f"{outside}.{name}"),) if outside else ()
+
+
+def _is_enum(order: tuple[str, ...]) -> bool:
+    return any(ancestor in _ENUMS for ancestor in order)
+
+
+def _methods(
+    links: Links, entity: Entity, methods: tuple[str, ...], overriding: tuple[str, ...], depth: int
+) -> Entities:
+    if overriding:
+        methods = tuple(m for m in methods if not _is_abstract(links, m))
+    found: list[Entity] = []
+    for method in sorted({*methods, *overriding}):
+        facts = links.store.function(method)
+        if facts is not None and facts.is_property and entity.kind != "class":
+            found += links.returned(method, depth - 1)
+        else:
+            found.append(Entity("function", method, exact=not overriding))
+    return unique(found)
+
+
+def _is_abstract(links: Links, method: str) -> bool:
+    facts = links.store.function(method)
+    return facts is not None and facts.is_abstract

@@ -1,0 +1,173 @@
+"""Gives out facts, sources and lowered functions by module; files without a marker are parsed when first asked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import msgspec
+
+from rslint.project import ir
+from rslint.project.facts import ClassFacts, FileFacts, FunctionFacts
+from rslint.project.index import Index, facts_of_source
+from rslint.project.lower import lower_definition, lower_module, lower_slice, nested_definitions
+from rslint.project.parsing import parse
+from rslint.project.scan import calls_name, derives_from
+from rslint.project.source import Source, Unreadable, read_source
+
+_DECODER = msgspec.msgpack.Decoder(FileFacts)
+_LINE_END = re.compile(r"\r\n|\r|\n")
+
+
+def module_of(identity: str) -> str:
+    """The module of a FunctionId or ClassId."""
+    return identity.partition(":")[0]
+
+
+class FactStore:
+    """Lazy views of an index. What is given out depends on the index alone, never on what was asked before."""
+
+    def __init__(self, index: Index) -> None:
+        self.index = index
+        self._facts: dict[str, FileFacts | None] = {}
+        self._functions: dict[str, dict[str, FunctionFacts]] = {}
+        self._classes: dict[str, dict[str, ClassFacts]] = {}
+        self._sources: dict[str, Source] = {}
+        self._line_starts: dict[str, list[int]] = {}
+        self._lowered: dict[str, ir.Function] = {}
+        self._called: dict[str, dict[str, list[str]]] = {}
+        self._mentioned: dict[str, dict[str, list[str]]] = {}
+        self._stored: dict[str, dict[str, list[str]]] = {}
+        self._packages = {
+            name[:end]
+            for name in index.files
+            for end in (position for position, character in enumerate(name) if character == ".")
+        }
+
+    def is_module(self, name: str) -> bool:
+        """Whether the name is a module, package or namespace package of the project."""
+        return name in self.index.files or name in self._packages
+
+    def facts(self, module: str) -> FileFacts | None:
+        """The module's facts; None for unknown modules and files that cannot be parsed."""
+        if module not in self._facts:
+            self._facts[module] = self._load(module)
+        return self._facts[module]
+
+    def _load(self, module: str) -> FileFacts | None:
+        encoded = self.index.facts.get(module)
+        if encoded is not None:
+            return _DECODER.decode(encoded)
+        if module not in self.index.files:
+            return None
+        facts = facts_of_source(self.source(module))
+        return None if isinstance(facts, Unreadable) else facts
+
+    def function(self, identity: str) -> FunctionFacts | None:
+        """A function's facts by identity."""
+        module = module_of(identity)
+        if module not in self._functions:
+            facts = self.facts(module)
+            self._functions[module] = {f.identity: f for f in facts.functions} if facts else {}
+        return self._functions[module].get(identity)
+
+    def class_facts(self, identity: str) -> ClassFacts | None:
+        """A class's facts by identity."""
+        module = module_of(identity)
+        if module not in self._classes:
+            facts = self.facts(module)
+            self._classes[module] = {f.identity: f for f in facts.classes} if facts else {}
+        return self._classes[module].get(identity)
+
+    def source(self, identity: str) -> Source:
+        """The source of a module, function or class. Raises KeyError for modules the project does not have."""
+        module = module_of(identity)
+        if module not in self._sources:
+            source = read_source(self.index.files[module], self.index.data[module])
+            if isinstance(source, Unreadable):
+                raise KeyError(f"{module}: {source.reason}")
+            self._sources[module] = source
+        return self._sources[module]
+
+    def lowered(self, identity: str) -> ir.Function:
+        """The function's IR (for a ClassId, its body as a function). Raises KeyError for unknown identities."""
+        if identity not in self._lowered:
+            self._lowered[identity] = self._lower(identity)
+        return self._lowered[identity]
+
+    def _lower(self, identity: str) -> ir.Function:
+        source = self.source(identity)
+        if identity.endswith(":"):
+            return lower_module(parse(source.text), source.file.module, source.file.is_package)
+        facts = self.function(identity) or self.class_facts(identity)
+        if facts is None:
+            raise KeyError(identity)
+        owner = (facts.owner or None) if isinstance(facts, FunctionFacts) else None
+        rows = self._rows(source, facts.row, facts.end_row)
+        try:
+            return lower_slice(rows, facts.row, identity, owner, source.file.is_package)
+        except SyntaxError:
+            tree = parse(source.text)
+        for node, name, holder in nested_definitions(tree.body, source.file.module + ":"):
+            if name == identity:
+                return lower_definition(node, identity, holder, source.file.is_package)
+        raise KeyError(identity)
+
+    def _rows(self, source: Source, first: int, last: int) -> str:
+        starts = self._line_starts.get(source.file.module)
+        if starts is None:
+            starts = [0, *(match.end() for match in _LINE_END.finditer(source.text))]
+            self._line_starts[source.file.module] = starts
+        return source.text[starts[first - 1] : starts[last] if last < len(starts) else None]
+
+    def modules_with(self, word: str) -> tuple[str, ...]:
+        """The modules whose bytes hold the word."""
+        return tuple(self.index.words.get(word.encode(), ()))
+
+    def modules_defining(self, name: str) -> tuple[str, ...]:
+        """The modules whose bytes hold `def name`."""
+        return tuple(self.index.defined.get(name.encode(), ()))
+
+    def modules_deriving(self, name: str) -> tuple[str, ...]:
+        """The modules in which a class may derive from one called `name`."""
+        return tuple(
+            module for module in self.modules_with(name) if derives_from(self.index.data[module], name)
+        )
+
+    def calling(self, name: str) -> tuple[str, ...]:
+        """Functions that call something whose last name is `name`."""
+        modules = [
+            module
+            for module in self.modules_with(name)
+            if module in self._called
+            or module in self.index.facts
+            or calls_name(self.index.data[module], name)
+        ]
+        return self._using(modules, name, self._called, lambda facts: facts.calls)
+
+    def mentioning(self, name: str) -> tuple[str, ...]:
+        """Functions that use `name` as a value."""
+        return self._using(self.modules_with(name), name, self._mentioned, lambda facts: facts.mentions)
+
+    def storing(self, name: str) -> tuple[str, ...]:
+        """Functions that store to an attribute or module global called `name`."""
+        return self._using(self.modules_with(name), name, self._stored, lambda facts: facts.stores)
+
+    def _using(
+        self,
+        modules: list[str] | tuple[str, ...],
+        name: str,
+        tables: dict[str, dict[str, list[str]]],
+        names_of: Callable[[FunctionFacts], tuple[str, ...]],
+    ) -> tuple[str, ...]:
+        found: list[str] = []
+        for module in modules:
+            if module not in tables:
+                table: dict[str, list[str]] = {}
+                facts = self.facts(module)
+                for function in facts.functions if facts else ():
+                    for used in names_of(function):
+                        table.setdefault(used, []).append(function.identity)
+                tables[module] = table
+            found += tables[module].get(name, ())
+        return tuple(sorted(found))
