@@ -1,11 +1,12 @@
-"""Collectives that a failing rank still takes part in, so that its peers learn of the failure instead of waiting.
+"""Collectives that a failing rank still takes part in, so that its peers learn of the failure instead of
+waiting.
 
 The shape of the bug they replace: `broadcast_object_list([client.start()])`, where `client.start()` raises on
 rank 0 and the peers wait in the broadcast until the group's timeout
 (https://github.com/alibaba/tair-kvcache/pull/102).
 
-torch is imported only when a process may have an initialised process group, and NumPy is never used: bytes travel in
-uint8 tensors over memory that Python owns.
+torch is imported only when a process may have an initialised process group, and NumPy is never used: bytes
+travel in uint8 tensors over memory that Python owns.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ _FAILED = b"\x01"
 class PeerError(Exception):
     """Another rank failed, and this rank learned of it through a collective.
 
-    The instance raised is also an instance of the type raised on the failing rank (or of its nearest base that can
-    be imported here), so `except ConnectionError` catches it on every rank.
+    The instance raised is also an instance of the type raised on the failing rank (or of its nearest base
+    that can be imported here), so `except ConnectionError` catches it on every rank.
 
     Attributes:
         rank: global rank that failed.
@@ -77,10 +78,10 @@ class _Failure:
 def broadcast_result(produce: Callable[[], T], src: int, group: ProcessGroup | None = None) -> T:
     """Run `produce` on rank `src` and return its value on every rank of `group`, or raise on every rank.
 
-    It takes the two broadcasts that `torch.distributed.broadcast_object_list` takes, and no more. The value must
-    be picklable; a failure to pickle it is a failure of the source like any other. The source returns the very
-    object it produced, peers a copy. Without an initialised process group, or on a group of one, `produce` is
-    simply called.
+    It takes the two broadcasts that `torch.distributed.broadcast_object_list` takes, and no more. The value
+    must be picklable; a failure to pickle it is a failure of the source like any other. The source returns
+    the very object it produced, peers a copy. Without an initialised process group, or on a group of one,
+    `produce` is simply called.
 
     Not covered: a peer that cannot *unpickle* the value raises alone, after the collectives have finished.
 
@@ -92,7 +93,8 @@ def broadcast_result(produce: Callable[[], T], src: int, group: ProcessGroup | N
     Raises:
         ValueError: on every rank that calls it, when `src` or the caller is no member of `group`.
         RuntimeError: when the group's backend takes no CPU tensors.
-        PeerError: on the peers, when `produce` or pickling failed on `src`; the source raises its own exception.
+        PeerError: on the peers, when `produce` or pickling failed on `src`; the source raises its own
+        exception.
     """
     if not _initialised():
         return produce()
@@ -124,13 +126,13 @@ def broadcast_result(produce: Callable[[], T], src: int, group: ProcessGroup | N
 def rank_guard(group: ProcessGroup | None = None) -> Iterator[None]:
     """Leave the block together: if it raises on any rank of `group`, it raises on all of them.
 
-    Every rank must enter and leave the block. Leaving costs one all_reduce of one integer, and after a failure
-    two broadcasts of its description. Ranks that failed raise their own exception, the others a `PeerError` of the
-    type raised on the lowest failing rank.
+    Every rank must enter and leave the block. Leaving costs one all_reduce of one integer, and after a
+    failure two broadcasts of its description. Ranks that failed raise their own exception, the others a
+    `PeerError` of the type raised on the lowest failing rank.
 
-    A collective *inside* the block, behind something that may raise, is still a hang (RS101): the failing rank goes
-    straight to the guard's exit while its peers wait in that collective. Guard what comes before a collective, and
-    put the collective after the block::
+    A collective *inside* the block, behind something that may raise, is still a hang (RS101): the failing
+    rank goes straight to the guard's exit while its peers wait in that collective. Guard what comes before a
+    collective, and put the collective after the block::
 
         with rank_guard(group):
             data = read_shard(rank)        # may raise on one rank
@@ -189,7 +191,7 @@ def _initialised() -> bool:
 
 
 def _members(group: ProcessGroup | None) -> tuple[int, ...]:
-    """The group's global ranks; refuses callers outside the group and backends that would refuse our tensors."""
+    """The group's global ranks; refuses callers outside it and backends that would refuse our tensors."""
     import torch
     import torch.distributed as dist
 
@@ -199,8 +201,8 @@ def _members(group: ProcessGroup | None) -> tuple[int, ...]:
     assert resolved is not None
     if torch.device("cpu") not in resolved._device_types:
         raise RuntimeError(
-            f"the process group (backend {dist.get_backend(resolved)}) takes no CPU tensors; pass a CPU group, "
-            'for example group=torch.distributed.new_group(ranks, backend="gloo")'
+            f"the process group (backend {dist.get_backend(resolved)}) takes no CPU tensors; pass a CPU "
+            'group, for example group=torch.distributed.new_group(ranks, backend="gloo")'
         )
     return tuple(dist.get_process_group_ranks(resolved))
 
@@ -244,7 +246,7 @@ def _describe(error: BaseException, rank: int) -> _Failure:
 
 
 def _round_tripped(error: BaseException) -> bytes | None:
-    """The pickled exception, only if it also unpickles: many define an `__init__` that pickle cannot repeat."""
+    """The pickled exception, if it also unpickles: many define an `__init__` that pickle cannot repeat."""
     try:
         pickled = pickle.dumps(error)
         copy = pickle.loads(pickled)
@@ -264,18 +266,23 @@ def _unpickled(failure: _Failure) -> BaseException | None:
 
 
 def _peer_error(failure: _Failure) -> BaseException:
-    """A PeerError that is also of the failing rank's type; the nearest base that can be imported and combined."""
+    """A PeerError that is also of the failing rank's type, or of its nearest base that can be combined."""
     original = _unpickled(failure)
     for module, qualname in failure.bases:
         base = _exception_type(module, qualname)
         if base is None:
             continue
         try:
-            combined = type("PeerError", (PeerError, base), {"__module__": PeerError.__module__})
-            return _filled(combined.__new__(combined), original, failure)
+            namespace = {"__module__": PeerError.__module__, "__init__": _no_arguments}
+            combined: Any = type("PeerError", (PeerError, base), namespace)
+            return _filled(combined(), original, failure)
         except Exception:
             continue  # the type refuses a second base or an instance without its own arguments
     return _filled(PeerError(failure.text), original, failure)
+
+
+def _no_arguments(self: PeerError) -> None:
+    """Stands in for the original type's `__init__`, whose arguments are not known."""
 
 
 def _exception_type(module: str, qualname: str) -> type[BaseException] | None:

@@ -12,7 +12,6 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
-
 from rslint_runtime import PeerError, agree, broadcast_result, rank_guard
 
 
@@ -323,7 +322,7 @@ def describes_failure(rank: int, world_size: int, kind: str) -> dict[str, object
         if kind == "exit":
             sys.exit(5)
         if kind == "file":
-            open("/does/not/exist")
+            os.stat("/does/not/exist")
         return b"\xff".decode()
 
     try:

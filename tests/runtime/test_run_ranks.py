@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
-
-torch = pytest.importorskip("torch") if sys.version_info[:2] != (3, 11) else __import__("torch")
-
-from rslint_runtime.testing import Fault, RankError, RunError, RunResult, Unreadable, run_ranks  # noqa: E402
+from rslint_runtime.testing import Fault, RankError, RunError, RunResult, Unreadable, run_ranks
 
 PROGRAMS = Path(__file__).with_name("programs.py")
 
@@ -131,7 +127,8 @@ def test_a_deadlock_is_proven_long_before_any_timeout(name: str, world_size: int
     result = run(name, world_size, group_timeout=600.0)
     assert result.outcome == "deadlock", result.report()
     assert {wait.rank for wait in result.waiting} == waiting
-    assert result.seconds < 1.0
+    # torch's functional collectives import torch._dynamo at their first call, about a second by itself.
+    assert result.seconds < (4.0 if name == "functional" else 1.0)
 
 
 def test_the_leaders_rpc_fails_and_its_peer_waits_for_it() -> None:
@@ -160,8 +157,14 @@ def test_the_report_tells_who_waits_who_left_and_where_they_part() -> None:
     report = run(
         "leader_rpc_then_broadcast", faults=[Fault(0, "Client.start", raises=ConnectionError)]
     ).report()
-    for part in ("deadlock after", "here the ranks part", "rank 1 waits in broadcast (broadcast_object_list)",
-                 "rank 0 (raised ConnectionError", "programs.py:", "rank 0 raised ConnectionError"):  # fmt: skip
+    for part in (
+        "deadlock after",
+        "here the ranks part",
+        "rank 1 waits in broadcast (broadcast_object_list)",
+        "rank 0 (raised ConnectionError",
+        "programs.py:",
+        "rank 0 raised ConnectionError",
+    ):
         assert part in report
 
 

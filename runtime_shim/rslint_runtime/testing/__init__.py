@@ -1,4 +1,5 @@
-"""Run a function on gloo ranks and learn how it went: completed, failed, or hung, and then who waits for whom.
+"""Run a function on gloo ranks and learn how it went: completed, failed, or hung, and then who waits for
+whom.
 
 Importing this module imports neither torch nor anything else that is slow.
 """

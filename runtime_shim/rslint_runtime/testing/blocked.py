@@ -1,8 +1,9 @@
 """Which threads of this process are blocked, without a timeout, until another thread of it acts.
 
-A main thread in `worker.join()` and an idle thread of an executor enter no collective, but only another thread can
-wake them. Without knowing that, no rank with a second thread could be shown to be deadlocked. The Python frame says
-what the thread does; that it really sleeps there, the kernel's count of context switches says, compared between two looks.
+A main thread in `worker.join()` and an idle thread of an executor enter no collective, but only another
+thread can wake them. Without knowing that, no rank with a second thread could be shown to be deadlocked. The
+Python frame says what the thread does; that it really sleeps there, the kernel's count of context switches
+says, compared between two looks.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def run(request: wire.RunRequest) -> Iterator[tuple[socket.socket, list[socket.s
 
 
 def _end(control: socket.socket) -> None:
-    """Tell the server that the run is over and wait until its ranks are reaped; its answer is the end of file."""
+    """Tell the server that the run is over and wait until its ranks are reaped: it answers by closing."""
     with contextlib.suppress(OSError):
         control.shutdown(socket.SHUT_WR)
         control.settimeout(10.0)

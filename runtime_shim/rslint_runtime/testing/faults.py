@@ -23,10 +23,12 @@ class Fault:
 
     Args:
         rank: global rank on which it fires.
-        target: dotted name: `package.module.function`, `package.module.Class.method`, or, within the module of the
+        target: dotted name: `package.module.function`, `package.module.Class.method`, or, within the module
+        of the
             function under test, just `function` or `Class.method`.
         nth: which call raises; the others go through.
-        raises: an exception type, an instance, a function without arguments that makes one, or the dotted name of
+        raises: an exception type, an instance, a function without arguments that makes one, or the dotted
+        name of
             a type (resolved as `target` is, builtins included).
         message: argument for the type; "" stands for a text that names the fault.
     """
@@ -105,7 +107,8 @@ def _exception_maker(fault: Fault, program: ModuleType) -> Callable[[], BaseExce
         text = fault.message or f"injected at call {fault.nth} of {fault.target} on rank {fault.rank}"
         return lambda: kind(text)
     if callable(raises):
-        return raises
+        factory: Callable[[], BaseException] = raises
+        return factory
     raise FaultTargetError(f"fault on {fault.target!r}: {fault.raises!r} is no exception")
 
 

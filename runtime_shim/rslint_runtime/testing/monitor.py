@@ -1,8 +1,8 @@
 """Follows what the ranks of a run announce and decides how the run went.
 
-Each thread of each rank has a slot that says what it is doing, and each rank a version that every announcement
-advances. A deadlock counts as proven when two examinations with the same versions find the same ranks unable to
-move (`rslint_runtime.testing.proof`).
+Each thread of each rank has a slot that says what it is doing, and each rank a version that every
+announcement advances. A deadlock counts as proven when two examinations with the same versions find the same
+ranks unable to move (`rslint_runtime.testing.proof`).
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Monitor:
         )
 
     def worth_a_look(self) -> list[int]:
-        """Ranks with both a waiting thread somewhere in the run and threads of which only the rank can say more."""
+        """Ranks with threads of which only the rank can say more, while some thread of the run waits."""
         if not any(
             thread.status == "waiting" for state in self._ranks.values() for thread in state.threads.values()
         ):
@@ -236,7 +236,7 @@ class Monitor:
 
 
 def _seen_threads(state: _Rank) -> tuple[ThreadState, ...]:
-    """The threads, those blocked inside the process marked: the same in two looks, and not scheduled in between."""
+    """The threads; marked are those found blocked inside the process twice, not scheduled in between."""
     before, now = state.looked_before, state.looked
     if before is None or now is None:
         return tuple(state.threads.values())

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch.distributed import distributed_c10d
 
 from rslint_runtime.testing.records import Group
 
@@ -60,10 +59,11 @@ _FROM_ROOT = ("broadcast", "scatter")
 
 @dataclass(frozen=True)
 class Operation:
-    """A c10d call before it has its place in the rank's sequence; the fields of `records.Collective` and two more.
+    """A c10d call before it has its place in the rank's sequence; the fields of `records.Collective` and two
+    more.
 
-    `timeout` is the call's own timeout in seconds, None if it has none; `blocks` says that the call itself waits,
-    instead of returning a Work.
+    `timeout` is the call's own timeout in seconds, None if it has none; `blocks` says that the call itself
+    waits, instead of returning a Work.
     """
 
     name: str
@@ -122,7 +122,8 @@ def _group(values: dict[str, Any]) -> Group | None:
     if process_group is None:
         return None
     if isinstance(process_group, str):
-        process_group = distributed_c10d._resolve_process_group(process_group)  # type: ignore[arg-type]
+        resolve: Any = torch._C._distributed_c10d._resolve_process_group
+        process_group = resolve(process_group)
     elif isinstance(process_group, torch.ScriptObject):
         process_group = dist.ProcessGroup.unbox(process_group)
     return Group(str(process_group.group_name), tuple(dist.get_process_group_ranks(process_group)))

@@ -1,15 +1,16 @@
 """Decides from a snapshot which ranks can never move again.
 
-Definition. A thread *can move* if it runs, if it waits under a timeout of its own, or if every rank it still waits
-for can move. A rank can move if it has not ended and one of its threads can. The set of ranks that can move is the
-least fixpoint of that; a rank that has not ended and is not in it is deadlocked. So a rank is deadlocked when it waits
-for one that has ended without entering the collective, when it waits for a deadlocked one, and when several wait for
-each other in a circle.
+Definition. A thread *can move* if it runs, if it waits under a timeout of its own, or if every rank it still
+waits for can move. A rank can move if it has not ended and one of its threads can. The set of ranks that can
+move is the least fixpoint of that; a rank that has not ended and is not in it is deadlocked. So a rank is
+deadlocked when it waits for one that has ended without entering the collective, when it waits for a
+deadlocked one, and when several wait for each other in a circle.
 
-Why one snapshot is a proof although ranks are read one after the other: a rank announces an operation before it runs
-it, and is deadlocked only if all its threads have announced a wait. Suppose some of the ranks found deadlocked
-moves after all, and take the first wait that ends. The peer it was waiting for had announced no such entry when
-it was read, so it entered later; it had announced a wait itself, so that wait had ended before. A contradiction.
+Why one snapshot is a proof although ranks are read one after the other: a rank announces an operation before
+it runs it, and is deadlocked only if all its threads have announced a wait. Suppose some of the ranks found
+deadlocked moves after all, and take the first wait that ends. The peer it was waiting for had announced no
+such entry when it was read, so it entered later; it had announced a wait itself, so that wait had ended
+before. A contradiction.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from rslint_runtime.testing.records import Collective, Group
 
 @dataclass(frozen=True)
 class ThreadState:
-    """One thread: running, waiting in `collective`, or blocked without timeout on another thread of its rank."""
+    """A thread: running, waiting in `collective`, or blocked until another thread of its rank acts."""
 
     name: str
     status: Literal["running", "waiting", "blocked"]
@@ -33,7 +34,7 @@ class ThreadState:
 
 @dataclass(frozen=True)
 class RankState:
-    """One rank: whether it has ended, its threads, and how many operations it entered per group and channel."""
+    """A rank: whether it has ended, its threads, how many operations it entered per group and channel."""
 
     ended: bool
     threads: tuple[ThreadState, ...]
@@ -43,9 +44,9 @@ class RankState:
 def deadlocked(ranks: Mapping[int, RankState], *, any_algorithm: bool = True) -> frozenset[int]:
     """The ranks that can never move again.
 
-    With `any_algorithm` only those waits count that every implementation of the collective has (a receiver's for
-    the root of its broadcast). Without, also those a backend may have; that is no proof by itself, so the caller
-    must have seen that nothing moves.
+    With `any_algorithm` only those waits count that every implementation of the collective has (a receiver's
+    for the root of its broadcast). Without, also those a backend may have; that is no proof by itself, so the
+    caller must have seen that nothing moves.
     """
     movable: set[int] = set()
     while True:

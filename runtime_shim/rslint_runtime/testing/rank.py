@@ -1,12 +1,14 @@
 """The life of one rank: load the program, join the process group, call the function, report, and stay.
 
-A rank that has ended does not exit, because gloo turns a closed connection into an error on its peers, which would
-hide that they were waiting. It stays until the caller has a verdict, and is killed then.
+A rank that has ended does not exit, because gloo turns a closed connection into an error on its peers, which
+would hide that they were waiting. It stays until the caller has a verdict, and is killed then.
 """
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
+import functools
 import importlib
 import importlib.util
 import io
@@ -25,8 +27,8 @@ import torch
 import torch.distributed as dist
 
 from rslint_runtime.testing import blocked, faults, wire
-from rslint_runtime.testing.records import RankError
 from rslint_runtime.testing.recorder import Recorder
+from rslint_runtime.testing.records import RankError
 
 
 def live(request: wire.RunRequest, rank: int, channel: socket.socket) -> NoReturn:
@@ -116,7 +118,7 @@ def _prepare(request: wire.RunRequest, rank: int, send: Any) -> tuple[Any, tuple
     args, injected = pickle.loads(request.arguments)
     for position, fault in enumerate(injected):
         if fault.rank == rank:
-            faults.install(fault, program, lambda position=position: send(wire.Fired(position)))
+            faults.install(fault, program, functools.partial(send, wire.Fired(position)))
     # Looked up again: the function under test may be a fault's target itself.
     function = program
     for part in request.qualname.split("."):
@@ -147,7 +149,9 @@ def _load(request: wire.RunRequest) -> ModuleType:
 
 
 def _join_group(request: wire.RunRequest, rank: int) -> None:
-    store = dist.FileStore(f"{request.directory}/store", request.world_size)
+    store = dist.FileStore(  # type: ignore[attr-defined]
+        f"{request.directory}/store", request.world_size
+    )
     dist.init_process_group(
         "gloo",
         store=store,
@@ -185,6 +189,10 @@ def _text(value: Any) -> str:
 
 def _join_threads() -> None:
     """As at interpreter exit: the process lives on until the last non-daemon thread has ended."""
+    # The hooks that wake idle executor threads: without them an executor that is still referenced (an exception's
+    # traceback is enough) would keep the rank for ever, which a real process's exit does not do.
+    for hook in reversed(getattr(threading, "_threading_atexits", ())):
+        hook()
     for thread in threading.enumerate():
         if thread is not threading.current_thread() and not thread.daemon:
             thread.join()
@@ -203,10 +211,9 @@ def _answer(channel: socket.socket, send: Any) -> None:
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
-        try:
+        # The program may have closed it.
+        with contextlib.suppress(OSError, ValueError):
             stream.flush()
-        except (OSError, ValueError):
-            pass  # the program closed it
 
 
 def _stay() -> NoReturn:

@@ -1,12 +1,12 @@
 """Sees every collective a rank enters, before it runs, and every wait for one.
 
-A `TorchDispatchMode` on the c10d and functional-collective operators sees what module-level functions, ProcessGroup
-methods, object collectives and DDP's backward have in common, also through names imported before the recording
-began. Waiting happens in `Work.wait`, group creation in `_new_process_group_helper`; those two are wrapped. Dispatch
-modes are per thread, so every thread that `threading.Thread` starts enters its own.
+A `TorchDispatchMode` on the c10d and functional-collective operators sees what module-level functions,
+ProcessGroup methods, object collectives and DDP's backward have in common, also through names imported before
+the recording began. Waiting happens in `Work.wait`, group creation in `_new_process_group_helper`; those two
+are wrapped. Dispatch modes are per thread, so every thread that `threading.Thread` starts enters its own.
 
-Not seen: collectives issued by C++ threads, waits on `Work.get_future()`, waits on a store, waits inside C++ (DDP's
-constructor and backward). A hang there has no proof and ends as `timeout`.
+Not seen: collectives issued by C++ threads, waits on `Work.get_future()`, waits on a store, waits inside C++
+(DDP's constructor and backward). A hang there has no proof and ends as `timeout`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ _TRANSPARENT = ("c10d_logger.py", "contextlib.py", "threading.py", __file__)
 class Recorder:
     """The rank's side of the recording; one per process.
 
-    Entering is numbered and sent under one lock, so the caller sees this rank's operations in their true order.
+    Entering is numbered and sent under one lock, so the caller sees this rank's operations in their true
+    order.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class Recorder:
         return _Mode(self)
 
     def close(self) -> None:
-        """The rank has ended: a thread that outlived it may enter nothing more, as if the process had exited."""
+        """The rank has ended: a thread that outlives it enters nothing more, as if the process had exited."""
         with self._lock:
             self._closed = True
 
@@ -166,14 +167,15 @@ class Recorder:
         return name in self._timed_groups or (self._default_timed and name == operators.default_group_name())
 
     def _remember(self, result: Any, number: int, timed: bool) -> None:
+        work_type: Any = dist.Work
         values = result if isinstance(result, (tuple, list)) else (result,)
         with self._lock:
             self._forget_finished()
             for value in values:
                 if isinstance(value, torch.ScriptObject):
-                    # pybind11 hands out one Python object per Work while that object lives; keeping it alive makes
-                    # its identity the link between this operator and the later call of Work.wait.
-                    work = dist.Work.unbox(value)  # type: ignore[attr-defined]
+                    # pybind11 hands out one Python object per Work while that object lives; keeping it alive
+                    # makes its identity the link between this operator and the later call of Work.wait.
+                    work = work_type.unbox(value)
                     self._works[id(work)] = (work, number, timed)
                 elif isinstance(value, torch.Tensor):
                     self._results[_storage(value)] = (number, timed)
@@ -185,14 +187,15 @@ class Recorder:
             self._results.clear()
 
 
-class _Mode(TorchDispatchMode):
+class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, recorder: Recorder) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._recorder = recorder
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        # torch would import all of torch._dynamo, a second in every rank, to keep the handler from being compiled.
+        # torch would import all of torch._dynamo, a second in every rank, to keep the handler from being
+        # compiled.
         return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -247,7 +250,8 @@ def _wrap_thread_start(recorder: Recorder) -> None:
     keys = itertools.count(1)
 
     def recorded_start(self: threading.Thread) -> None:
-        # A thread has no identifier before it runs; a negative stand-in keeps it known from before its first step.
+        # A thread has no identifier before it runs; a negative stand-in keeps it known from before its first
+        # step.
         stand_in = -next(keys)
         run = self.run
 

@@ -29,12 +29,14 @@ class Collective:
         operation: torch's name of what was run, e.g. `broadcast`.
         call: the function the program called to get there, e.g. `broadcast_object_list`.
         group: on which group.
-        channel: "" for the group's sequence of collectives; creation of a group and each point-to-point direction
+        channel: "" for the group's sequence of collectives; creation of a group and each point-to-point
+        direction
             are counted apart, since torch does not order them with the collectives.
         index: which of this rank's operations on that group and channel this is, from 1.
         signature: what must be equal on all ranks at this index: shapes, dtypes, root.
         awaits: global ranks without which this rank cannot get past the operation.
-        may_await: global ranks it may wait for as well, depending on the backend's algorithm (inner nodes of a
+        may_await: global ranks it may wait for as well, depending on the backend's algorithm (inner nodes of
+        a
             broadcast tree, receivers of a payload that no socket buffer holds).
         place: `file:line` of the call in the program.
     """
@@ -87,7 +89,8 @@ class Wait:
         rank: who waits.
         thread: the name of its thread.
         collective: in what.
-        missing: ranks that have not entered it, with what keeps them: `ended`, `raised …`, `waits in …`, `running`.
+        missing: ranks that have not entered it, with what keeps them: `ended`, `raised …`, `waits in …`,
+        `running`.
     """
 
     rank: int
@@ -105,7 +108,7 @@ class Wait:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """Stands for a value that could not be carried from the rank to the caller; `text` is its repr or the reason."""
+    """Stands for a value that could not be carried to the caller; `text` is its repr or the reason."""
 
     text: str
 
@@ -115,10 +118,11 @@ class RunResult:
     """How a run of ranks went.
 
     Attributes:
-        outcome: `completed`: every rank returned. `failed`: every rank ended, some by an exception. `deadlock`:
-            proven, see `rslint_runtime.testing.proof`. `mismatch`: at one index of one group ranks ran different
-            operations or shapes. `peer_died`: a rank's process ended without returning or raising. `timeout`:
-            none of these within the time given.
+        outcome: `completed`: every rank returned. `failed`: every rank ended, some by an exception.
+        `deadlock`:
+            proven, see `rslint_runtime.testing.proof`. `mismatch`: at one index of one group ranks ran
+            different operations or shapes. `peer_died`: a rank's process ended without returning or raising.
+            `timeout`: none of these within the time given.
         results: return values by rank, for ranks that returned.
         errors: exceptions by rank, for ranks that raised.
         waiting: who was waiting when the verdict fell.

@@ -1,7 +1,8 @@
-"""Start the ranks of a run, follow what they announce until there is a verdict, and leave no process behind."""
+"""Starts the ranks of a run, follows what they announce until there is a verdict, leaves no process."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import inspect
@@ -33,7 +34,7 @@ _STARTUP = 60.0
 
 
 class RunError(RuntimeError):
-    """The run could not be carried out as asked: a program that does not load, a fault on an unknown name …"""
+    """The run could not be carried out as asked: a program that does not load, an unknown fault target."""
 
 
 def run_ranks(
@@ -51,12 +52,13 @@ def run_ranks(
     has torch imported (started at the first call, 1 to 2 seconds). Each loads the module of `fn` afresh.
 
     Args:
-        fn: a function at module level, or `"path/to/file.py:function"` for a file that need not be importable.
-        world_size: number of ranks, 1 to 128.
-        timeout: seconds from the call of `fn` until the outcome is `timeout`. A deadlock is found long before, see `proof`.
-        faults: what to raise where.
+        fn: a function at module level, or `"path/to/file.py:function"` for a file that need not be
+        importable. world_size: number of ranks, 1 to 128.
+        timeout: seconds from the call of `fn` until the outcome is `timeout`. A deadlock is found long
+        before, see `proof`. faults: what to raise where.
         args: picklable.
-        group_timeout: seconds, of the default group. A wait in a group whose own timeout is shorter than `timeout`
+        group_timeout: seconds, of the default group. A wait in a group whose own timeout is shorter than
+        `timeout`
             is never called a deadlock, since it ends by itself.
 
     Raises:
@@ -153,7 +155,7 @@ class _Inbox:
             self._decoders[rank] = wire.Decoder()
 
     def read(self) -> None:
-        """Wait a little for messages; RunError when the server is gone or a rank could not load the program."""
+        """Wait a little for messages; RunError when the server is gone or a rank could not load."""
         for key, _ in self.selector.select(timeout=_QUIET):
             rank: int | None = key.data
             data = _received(key.fileobj)
@@ -214,14 +216,13 @@ def _received(channel: Any) -> bytes:
 
 
 def _send(channel: socket.socket, message: wire.Go | wire.Look) -> None:
-    try:
+    # A rank that is gone cannot be told anything; the server says so.
+    with contextlib.suppress(OSError):
         wire.send(channel, message)
-    except OSError:
-        pass  # the rank is gone; the server will say so
 
 
 def _outputs(request: wire.RunRequest) -> dict[int, str]:
-    return {rank: text for rank, text in _output_files(request)}
+    return dict(_output_files(request))
 
 
 def _output_files(request: wire.RunRequest) -> Iterator[tuple[int, str]]:

@@ -1,10 +1,10 @@
 """A process that has torch imported and nothing else running, from which ranks are forked.
 
-Forking the caller would be as fast, but a process that has run a large tensor operation has libgomp threads, which
-do not survive a fork: the child hangs at its first parallel region. This one never runs any operation.
+Forking the caller would be as fast, but a process that has run a large tensor operation has libgomp threads,
+which do not survive a fork: the child hangs at its first parallel region. This one never runs any operation.
 
-It ends when its caller does, and no rank outlives it: a run's socket at end of file kills the run, the server's own
-socket at end of file kills everything, and the kernel kills ranks whose parent is gone.
+It ends when its caller does, and no rank outlives it: a run's socket at end of file kills the run, the
+server's own socket at end of file kills everything, and the kernel kills ranks whose parent is gone.
 """
 
 from __future__ import annotations

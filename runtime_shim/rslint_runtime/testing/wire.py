@@ -21,8 +21,8 @@ HEADER = struct.Struct("!Q")
 class RunRequest:
     """Everything a rank needs before it can call the function under test.
 
-    `arguments` is the pickle of (args, faults): both may refer to the program's own classes, so they are unpickled
-    in the rank, after the program is loaded.
+    `arguments` is the pickle of (args, faults): both may refer to the program's own classes, so they are
+    unpickled in the rank, after the program is loaded.
     """
 
     world_size: int
@@ -103,7 +103,7 @@ class Withdrawn:
 
 @dataclass(frozen=True)
 class Waiting:
-    """The thread is about to block until operation `number` has finished; `timed` if it may give up by itself."""
+    """The thread is about to block until operation `number` has finished; `timed` if it may give up."""
 
     thread: int
     number: int
@@ -131,7 +131,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class Go:
-    """From the caller, when all ranks are ready: a rank that failed earlier would break its peers' connecting."""
+    """From the caller, when all ranks are ready: one that failed before would break its peers' connecting."""
 
 
 @dataclass(frozen=True)
