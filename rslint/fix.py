@@ -66,9 +66,9 @@ class AppliedFix:
 class Repaired:
     """The outcome of `fix_until_stable`.
 
-    `run` is the last check, made with all accepted changes. `before` and `after` hold the bytes of changed files
-    only. `messages` are whole sentences about fixes that were dropped or did not settle. `withheld` counts the
-    fixes of `run` that are not allowed to apply (unsafe or display).
+    `run` is the last check, made with all accepted changes. `before` and `after` hold the bytes of changed
+    files only. `messages` are whole sentences about fixes that were dropped or did not settle. `withheld`
+    counts the fixes of `run` that are not allowed to apply (unsafe or display).
     """
 
     run: Checked
@@ -92,7 +92,7 @@ def _offset(starts: Sequence[int], length: int, row: int, column: int) -> int:
     if not 1 <= row <= len(starts) or column < 1:
         raise ValueError(f"row {row}, column {column} is outside the text")
     offset = starts[row - 1] + column - 1
-    if offset > length or (row < len(starts) and offset > starts[row]):
+    if offset > length or (row < len(starts) and offset >= starts[row]):
         raise ValueError(f"row {row}, column {column} is outside the text")
     return offset
 
@@ -112,7 +112,7 @@ _Replacement = tuple[int, int, str]
 def _replacements(
     starts: Sequence[int], length: int, edits: Iterable[Edit]
 ) -> tuple[_Replacement, ...] | None:
-    """The distinct replacements of one fix in order; None if it has none, touches itself or leaves the text."""
+    """The distinct replacements of one fix, in order; None if it touches itself or leaves the text."""
     try:
         found = sorted({(*edit_range(starts, length, edit.place), edit.content) for edit in edits})
     except ValueError:
@@ -133,8 +133,9 @@ def _conflicts(taken: Iterable[_Replacement], wanted: Iterable[_Replacement]) ->
 def apply_fixes(source: Source, fixes: Sequence[Fix]) -> tuple[str, tuple[Fix, ...]]:
     """The text with as many of `fixes` as fit together, and those fixes in the order they were taken.
 
-    Fixes are taken from the top of the file; one that overlaps or touches an earlier one, or names a place the
-    text does not have, is left out whole. Identical edits of several fixes (an import both need) apply once.
+    Fixes are taken from the top of the file; one that overlaps or touches an earlier one, or names a place
+    the text does not have, is left out whole. Identical edits of several fixes (an import both need) apply
+    once.
     """
     starts, length = line_starts(source.text), len(source.text)
     planned = [(found, fix) for fix in fixes if (found := _replacements(starts, length, fix.edits))]
@@ -157,8 +158,8 @@ def apply_fixes(source: Source, fixes: Sequence[Fix]) -> tuple[str, tuple[Fix, .
 def encode_like(source: Source, text: str) -> bytes:
     """`text` in the encoding of `source`, with its byte order mark if it has one.
 
-    Raises ValueError when decoding and encoding do not give the source's own bytes back, for then bytes outside
-    an edit could change, and UnicodeEncodeError (a ValueError) when the encoding lacks a character.
+    Raises ValueError when decoding and encoding do not give the source's own bytes back, for then bytes
+    outside an edit could change, and UnicodeEncodeError (a ValueError) when the encoding lacks a character.
     """
     mark = codecs.BOM_UTF8 if source.data.startswith(codecs.BOM_UTF8) else b""
     encoding = "utf-8" if mark else source.encoding
@@ -324,8 +325,8 @@ def fix_until_stable(
 ) -> Repaired:
     """Check, apply what is allowed, and check again until nothing changes or `rounds` are used up.
 
-    `check(overrides)` analyses the project with the bytes of some files replaced. Files on disk are only read,
-    by `check`; `write_all` replaces them. `overrides` are the replacements to start from (stdin).
+    `check(overrides)` analyses the project with the bytes of some files replaced. Files on disk are only
+    read, by `check`; `write_all` replaces them. `overrides` are the replacements to start from (stdin).
     """
     loop = _Loop(check, overrides or {}, allow)
     converged = False
@@ -350,9 +351,9 @@ def fix_until_stable(
 def replace_file(path: Path, expected: bytes, data: bytes) -> str | None:
     """Replace a file's bytes atomically, or return the reason why it was left alone.
 
-    The new bytes go to a temporary file in the folder of the target (symbolic links are followed), are synced,
-    get the target's permission bits, and take its place in one step. A file that no longer holds `expected` is
-    left alone. Hard links to the old file keep the old bytes.
+    The new bytes go to a temporary file in the folder of the target (symbolic links are followed), are
+    synced, get the target's permission bits, and take its place in one step. A file that no longer holds
+    `expected` is left alone. Hard links to the old file keep the old bytes.
     """
     try:
         target = path.resolve(strict=True)

@@ -202,24 +202,21 @@ def _row_edits(filename: str, before: Sequence[str], after: Sequence[str], first
 
 
 def _has_import(module: ast.Module, wanted: Import) -> bool:
+    bound_name = wanted.alias or wanted.name or wanted.module
     for node in module.body:
         if wanted.name is None and isinstance(node, ast.Import):
-            if any(
-                a.name == wanted.module and (a.asname or a.name) == (wanted.alias or a.name)
-                for a in node.names
-            ):
+            found = [(each.name, each.asname or each.name) for each in node.names]
+            if (wanted.module, bound_name) in found:
                 return True
-        if (
-            isinstance(node, ast.ImportFrom)
-            and (node.module, node.level) == (wanted.module, 0)
-            and any(a.name == wanted.name and a.asname is None for a in node.names)
-        ):
-            return True
+        elif isinstance(node, ast.ImportFrom) and (node.module, node.level) == (wanted.module, 0):
+            found = [(each.name, each.asname or each.name) for each in node.names]
+            if (wanted.name, bound_name) in found:
+                return True
     return False
 
 
 def _import_edits(filename: str, text: str, module: ast.Module, wanted: Sequence[Import]) -> list[Edit]:
-    """Edits that add the imports the module lacks: the standard library's in order, others placed by libcst."""
+    """Edits that add the missing imports: the standard library's in order, others placed by libcst."""
     missing = [item for item in wanted if not _has_import(module, item)]
     standard = [item for item in missing if item.name is None and item.module in sys.stdlib_module_names]
     edits = [_standard_import(filename, text, module, item) for item in standard]
@@ -238,7 +235,7 @@ def _import_edits(filename: str, text: str, module: ast.Module, wanted: Sequence
 
 
 def _standard_import(filename: str, text: str, module: ast.Module, wanted: Import) -> Edit:
-    """`import module` in its alphabetical place among the plain standard imports, or above all other imports."""
+    """`import module` in its alphabetical place among the standard imports, or above all imports."""
     newline = "\r\n" if "\r\n" in text else "\n"
     leading = list(itertools.takewhile(lambda node: not hasattr(node, "body"), module.body))
     imports = [node for node in leading if isinstance(node, ast.Import | ast.ImportFrom)]

@@ -17,7 +17,7 @@ def _picklable_error(error):
 logger = logging.getLogger(__name__)
 
 
-def start_write(keys):
+def fetch(keys):
     return {"session": 7, "locations": list(keys)}
 
 
@@ -34,7 +34,7 @@ class Connector:
             request = {"keys": keys}
             logger.debug("start %s", request)
             try:
-                result = start_write(request["keys"])  # raises
+                result = fetch(request["keys"])  # raises
             except Exception as error:
                 own_failure, failure = error, _picklable_error(error)
                 result = None

@@ -5,7 +5,7 @@ import torch.distributed as dist
 logger = logging.getLogger(__name__)
 
 
-def start_write(keys):
+def fetch(keys):
     return {"session": 7, "locations": list(keys)}
 
 
@@ -20,7 +20,7 @@ class Connector:
         if self.rank == 0:
             request = {"keys": keys}
             logger.debug("start %s", request)
-            result = start_write(request["keys"])  # raises
+            result = fetch(request["keys"])  # raises
 
             if self.world_size > 1:
                 dist.broadcast_object_list(  # collective
