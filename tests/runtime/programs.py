@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -63,6 +64,13 @@ def fails_last(rank: int, world_size: int) -> str:
     if rank == 1:
         raise Unpicklable(1, 2)
     return "fine"
+
+
+def keeps_an_executor(rank: int, world_size: int) -> str:
+    """An executor that nobody shuts down has idle threads; a process exits all the same."""
+    executor = ThreadPoolExecutor(2)
+    threading.main_thread().executor = executor  # type: ignore[attr-defined]
+    return executor.submit(str, rank).result()
 
 
 def exits(rank: int, world_size: int, code: int) -> None:
@@ -225,6 +233,48 @@ def receives_nothing(rank: int, world_size: int) -> None:
     else:
         dist.recv(torch.ones(1), src=0)
         dist.recv(torch.ones(1), src=0)
+
+
+def one_of_four_leaves(rank: int, world_size: int) -> None:
+    """gloo broadcasts along a tree: a leaf waits for an inner rank, the root perhaps for nobody."""
+    if rank != 2:
+        dist.broadcast(torch.ones(1), src=0)
+        if rank == 0:
+            dist.barrier()
+
+
+def root_of_a_broadcast(rank: int, world_size: int) -> None:
+    """gloo's root waits until its receivers have asked for the payload; other backends may not."""
+    if rank == 0:
+        dist.broadcast(torch.ones(1), src=0)
+
+
+def thread_behind_the_recorders_back(rank: int, world_size: int, seconds: float) -> None:
+    """A thread that threading knows nothing of supplies the collective that the others wait for."""
+    import _thread
+
+    group = dist.new_group()
+
+    def late() -> None:
+        time.sleep(seconds)
+        dist.barrier(group=group)
+
+    if rank == 0:
+        _thread.start_new_thread(late, ())
+        dist.barrier()
+    else:
+        dist.barrier(group=group)
+        dist.barrier()
+
+
+def refused_by_torch(rank: int, world_size: int) -> None:
+    """An operation that raises before it reaches the backend has not happened."""
+    options = dist.BroadcastOptions()
+    options.rootRank = 17
+    with contextlib.suppress(ValueError, RuntimeError):
+        if rank == 0:
+            dist.group.WORLD.broadcast([torch.ones(1)], options)
+    dist.barrier()
 
 
 def monitored(rank: int, world_size: int) -> None:

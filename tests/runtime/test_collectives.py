@@ -1,4 +1,4 @@
-"""broadcast_result, rank_guard and agree: one rank's failure reaches every rank, as the same kind of error."""
+"""broadcast_result, rank_guard and agree: one rank's failure reaches all ranks, as the same type of error."""
 
 from __future__ import annotations
 

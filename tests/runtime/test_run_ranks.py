@@ -61,6 +61,10 @@ def test_an_exception_that_cannot_be_pickled_is_reported_by_its_text() -> None:
     assert result.errors[1].text == "1/2"
 
 
+def test_idle_threads_of_an_executor_do_not_keep_a_rank() -> None:
+    assert run("keeps_an_executor").results == {0: "0", 1: "1"}
+
+
 @pytest.mark.parametrize(("code", "outcome"), [(0, "completed"), (3, "failed")])
 def test_sys_exit_counts_by_its_code(code: int, outcome: str) -> None:
     assert run("exits", args=(code,)).outcome == outcome
@@ -101,6 +105,22 @@ def test_what_only_looks_like_a_deadlock_completes(name: str) -> None:
     assert result.outcome == "completed", result.report()
 
 
+def test_a_thread_that_was_not_recorded_may_still_come() -> None:
+    result = run("thread_behind_the_recorders_back", args=(1.0,))
+    assert result.outcome == "completed", result.report()
+
+
+def test_an_operation_that_torch_refuses_has_not_happened() -> None:
+    result = run("refused_by_torch")
+    assert result.outcome == "completed", result.report()
+
+
+def test_a_rank_that_leaves_inside_a_broadcast_tree() -> None:
+    result = run("one_of_four_leaves", 4)
+    assert result.outcome == "deadlock", result.report()
+    assert result.seconds < 1.5
+
+
 def test_a_daemon_thread_that_still_waits_does_not_outlive_its_rank() -> None:
     assert run("daemon_left_waiting").outcome == "completed"
 
@@ -120,6 +140,7 @@ def test_a_daemon_thread_that_still_waits_does_not_outlive_its_rank() -> None:
         ("functional", 2, {0}),
         ("new_group_on_one_rank", 2, {0}),
         ("receives_nothing", 2, {1}),
+        ("root_of_a_broadcast", 2, {0}),
     ],
 )
 def test_a_deadlock_is_proven_long_before_any_timeout(name: str, world_size: int, waiting: set[int]) -> None:

@@ -43,6 +43,7 @@ class Monitor:
         self._detail = ""
         self._deadlocked: frozenset[int] = frozenset()
         self._suspects: tuple[int, frozenset[int]] | None = None
+        self._parted: tuple[tuple[int, Collective], tuple[int, Collective]] | None = None
         self._first_at: dict[tuple[Group, int], tuple[int, Collective]] = {}
 
     def rank_says(self, rank: int, message: Any) -> None:
@@ -61,6 +62,7 @@ class Monitor:
         elif isinstance(message, wire.Withdrawn):
             collective = state.operations.pop(message.number)
             state.entered[(collective.group, collective.channel)] -= 1
+            self._withdraw(rank, collective)
         elif isinstance(message, wire.Waiting):
             thread = state.threads[message.thread]
             collective = state.operations[message.number]
@@ -107,21 +109,16 @@ class Monitor:
         )
 
     def worth_a_look(self) -> list[int]:
-        """Ranks with threads of which only the rank can say more, while some thread of the run waits."""
+        """The living ranks, once a thread of the run waits: only they can say what else runs in them."""
         if not any(
             thread.status == "waiting" for state in self._ranks.values() for thread in state.threads.values()
         ):
             return []
-        return [
-            rank
-            for rank, state in self._ranks.items()
-            if state.ended is None
-            and state.status is None
-            and any(thread.status == "running" for thread in state.threads.values())
-        ]
+        return [rank for rank, state in self._ranks.items() if state.ended is None and state.status is None]
 
     def examine(self, long_quiet: bool) -> None:
-        """Nothing was announced for a while: look for ranks that can never move again."""
+        """Nothing was announced for a while: look for a mismatch, and for ranks that can never move again."""
+        self._settle_mismatch()
         if self._outcome is not None:
             return
         snapshot = self._snapshot()
@@ -139,6 +136,7 @@ class Monitor:
 
     def time_is_up(self, run_timeout: bool) -> None:
         """No more will be read."""
+        self._settle_mismatch()
         if self._outcome is None and run_timeout and not self.decided():
             self._outcome = "timeout"
             self._detail = (
@@ -148,6 +146,7 @@ class Monitor:
 
     def settle(self) -> None:
         """Decide what is still undecided when the run is over."""
+        self._settle_mismatch()
         if self._outcome is not None:
             return
         dead = {
@@ -189,18 +188,30 @@ class Monitor:
         )
 
     def _compare(self, rank: int, collective: Collective) -> None:
-        if collective.channel or self._outcome is not None:
+        if collective.channel or self._parted is not None:
             return
         first_rank, first = self._first_at.setdefault(
             (collective.group, collective.index), (rank, collective)
         )
         if (first.operation, first.signature) != (collective.operation, collective.signature):
-            self._outcome = "mismatch"
-            self._detail = (
-                f"operation {collective.index} on {collective.group}: "
-                f"rank {first_rank} runs {_short(first)} at {first.place}, "
-                f"rank {rank} runs {_short(collective)} at {collective.place}"
-            )
+            self._parted = ((first_rank, first), (rank, collective))
+
+    def _withdraw(self, rank: int, collective: Collective) -> None:
+        if self._first_at.get((collective.group, collective.index)) == (rank, collective):
+            del self._first_at[(collective.group, collective.index)]
+        if self._parted is not None and (rank, collective) in self._parted:
+            self._parted = None
+
+    def _settle_mismatch(self) -> None:
+        if self._parted is None or self._outcome is not None:
+            return
+        (first_rank, first), (rank, other) = self._parted
+        self._outcome = "mismatch"
+        self._detail = (
+            f"operation {other.index} on {other.group}: "
+            f"rank {first_rank} runs {_short(first)} at {first.place}, "
+            f"rank {rank} runs {_short(other)} at {other.place}"
+        )
 
     def _snapshot(self) -> dict[int, RankState]:
         return {
@@ -236,19 +247,19 @@ class Monitor:
 
 
 def _seen_threads(state: _Rank) -> tuple[ThreadState, ...]:
-    """The threads; marked are those found blocked inside the process twice, not scheduled in between."""
+    """The announced threads, marked those found blocked inside the process twice and not scheduled between.
+
+    Until the rank has answered, and when it has threads that were not started through `threading`, something
+    unannounced may be running in it.
+    """
     before, now = state.looked_before, state.looked
-    if before is None or now is None:
-        return tuple(state.threads.values())
-    asleep = set(before.blocked) & set(now.blocked)
-    idents = {ident for ident, _ in asleep}
-    threads = [
+    if before is None or now is None or now.unknown:
+        return (*state.threads.values(), ThreadState("not announced", "running"))
+    idents = {ident for ident, _ in set(before.blocked) & set(now.blocked)}
+    return tuple(
         replace(thread, status="blocked") if thread.status == "running" and ident in idents else thread
         for ident, thread in state.threads.items()
-    ]
-    if now.unknown:
-        threads.append(ThreadState("not started through threading", "running"))
-    return tuple(threads)
+    )
 
 
 def _short(collective: Collective) -> str:

@@ -131,7 +131,7 @@ def _group(values: dict[str, Any]) -> Group | None:
 
 def _awaited(name: str, group: Group, root: int | None, rank: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     others = tuple(member for member in group.ranks if member != rank)
-    if root is None or name not in _TO_ROOT + _FROM_ROOT:
+    if root is None or not 0 <= root < len(group.ranks) or name not in _TO_ROOT + _FROM_ROOT:
         return others, ()
     at_root = group.ranks[root] == rank
     if name in _TO_ROOT:

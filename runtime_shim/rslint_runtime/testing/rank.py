@@ -40,8 +40,12 @@ def live(request: wire.RunRequest, rank: int, channel: socket.socket) -> NoRetur
             wire.send(channel, message)
 
     _surroundings(request, rank)
+    go = threading.Event()
+    # Started before the recorder wraps Thread.start: it is no thread of the program.
+    threading.Thread(target=_answer, args=(channel, send, go), daemon=True, name="rslint-runtime").start()
+    recorder = Recorder(rank, send, request.run_timeout, request.group_timeout)
+    recorder.install()
     try:
-        recorder = Recorder(rank, send, request.run_timeout, request.group_timeout)
         function, args = _prepare(request, rank, send)
         _join_group(request, rank)
     except BaseException as error:
@@ -49,13 +53,8 @@ def live(request: wire.RunRequest, rank: int, channel: socket.socket) -> NoRetur
         send(wire.NotLoaded(describe(error), usage))
         _stay()
     send(wire.Ready(threading.get_ident()))
-    try:
-        wire.receive(channel)
-    except (EOFError, OSError):
-        os._exit(1)
-    # Started before the recorder wraps Thread.start: it is no thread of the program.
-    threading.Thread(target=_answer, args=(channel, send), daemon=True, name="rslint-runtime").start()
-    recorder.install()
+    go.wait()
+    recorder.begin()
     ended = _call(function, (rank, request.world_size, *args), recorder)
     recorder.close()
     _flush()
@@ -189,8 +188,8 @@ def _text(value: Any) -> str:
 
 def _join_threads() -> None:
     """As at interpreter exit: the process lives on until the last non-daemon thread has ended."""
-    # The hooks that wake idle executor threads: without them an executor that is still referenced (an exception's
-    # traceback is enough) would keep the rank for ever, which a real process's exit does not do.
+    # The hooks that wake idle executor threads: without them an executor that is still referenced (an
+    # exception's traceback is enough) would keep the rank for ever, which a real process's exit does not do.
     for hook in reversed(getattr(threading, "_threading_atexits", ())):
         hook()
     for thread in threading.enumerate():
@@ -198,14 +197,16 @@ def _join_threads() -> None:
             thread.join()
 
 
-def _answer(channel: socket.socket, send: Any) -> None:
+def _answer(channel: socket.socket, send: Any, go: threading.Event) -> None:
     """Answer the caller's questions; leave when it is gone."""
     while True:
         try:
             question = wire.receive(channel)
         except (EOFError, OSError):
             os._exit(1)
-        if isinstance(question, wire.Look):
+        if isinstance(question, wire.Go):
+            go.set()
+        elif isinstance(question, wire.Look):
             send(blocked.look(question.token, threading.get_ident()))
 
 

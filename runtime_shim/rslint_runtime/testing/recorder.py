@@ -30,8 +30,8 @@ from rslint_runtime.testing.records import Collective, Group
 
 _NAMESPACES = ("c10d::", "_c10d_functional::")
 _SKIPPED = (
-    torch.__path__[0],
-    __file__.rsplit("/", 2)[0],
+    f"{torch.__path__[0]}/",
+    f"{__file__.rsplit('/', 2)[0]}/",
     *(f"{sysconfig.get_path('stdlib')}/{name}.py" for name in ("contextlib", "threading")),
 )
 # Frames that only pass a call on and would hide the function the program called.
@@ -58,16 +58,21 @@ class Recorder:
         self._results: dict[int, tuple[int, bool]] = {}
         self._timed_groups: set[str] = set()
         self._default_timed = group_timeout < run_timeout
+        self._begun = False
         self._closed = False
 
     def install(self) -> None:
-        """Wrap what is process-wide; call `mode()` for the calling thread."""
+        """Wrap what is process-wide, before the program is loaded and can start threads."""
         _wrap_work_wait(self)
         _wrap_group_creation(self)
         _wrap_thread_start(self)
 
     def mode(self) -> TorchDispatchMode:
         return _Mode(self)
+
+    def begin(self) -> None:
+        """The program's function is called next; the making of the default group is not part of it."""
+        self._begun = True
 
     def close(self) -> None:
         """The rank has ended: a thread that outlives it enters nothing more, as if the process had exited."""
@@ -115,6 +120,8 @@ class Recorder:
 
     def run(self, operation: operators.Operation, function: Callable[[], Any]) -> Any:
         """Run an operator: announce it, then remember whose Work or result a later wait will be about."""
+        if not self._begun:
+            return function()
         number = self.enter(operation)
         timed = self._is_timed(operation)
         if operation.blocks:

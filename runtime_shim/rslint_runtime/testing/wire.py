@@ -153,9 +153,15 @@ class Looked:
     unknown: bool
 
 
-def send(channel: socket.socket, message: Any) -> None:
+def encoded(message: Any) -> bytes:
+    """The message as it goes over a stream."""
     payload = pickle.dumps(message)
-    channel.sendall(HEADER.pack(len(payload)) + payload)
+    return HEADER.pack(len(payload)) + payload
+
+
+def send(channel: socket.socket, message: Any) -> None:
+    """Send one message, however long; OSError when the other end is gone."""
+    channel.sendall(encoded(message))
 
 
 class Decoder:
