@@ -79,7 +79,7 @@ ALIASES: Mapping[str, str] = {
     "json.decoder.JSONDecodeError": "json.JSONDecodeError",
     "re.PatternError": "re.error",
     "zipfile.BadZipfile": "zipfile.BadZipFile",
-    "concurrent.futures.process.BrokenExecutor": "concurrent.futures.BrokenExecutor",
+    "concurrent.futures._base.BrokenExecutor": "concurrent.futures.BrokenExecutor",
 }
 ALIASES_SINCE_3_11: Mapping[str, str] = {
     "asyncio.TimeoutError": "TimeoutError",
