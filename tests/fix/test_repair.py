@@ -271,3 +271,38 @@ def test_several_operations_behind_the_reduction_need_the_guard() -> None:
     fix = repaired(text, marked_finding(text, operations=("all_reduce", "barrier")))
     assert fix is not None
     assert fix.applicability is Applicability.UNSAFE
+
+
+def test_a_handler_around_the_function_keeps_its_name() -> None:
+    text = f"""{HEAD}
+def f(rank):
+    try:
+        prepare()
+    except OSError as error:
+        fetch()  # raises
+        dist.barrier()  # collective
+        raise KeyError from error
+"""
+    result = result_of(text)
+    assert result is not None
+    assert "except Exception as error_2:" in result
+
+
+def test_the_leader_may_raise_on_its_own_account() -> None:
+    text = f"""{HEAD}
+def f(rank):
+    objects = [None]
+    if rank == 0:
+        for name in "ab":
+            found = fetch(name)  # raises
+            if found:
+                break
+        else:
+            raise LookupError("nothing found")
+        objects[0] = found
+    dist.broadcast_object_list(objects, src=0)  # collective
+    return objects[0]
+"""
+    fix = repaired(text, marked_finding(text))
+    assert fix is not None
+    assert fix.applicability is Applicability.SAFE

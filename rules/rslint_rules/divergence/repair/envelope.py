@@ -17,7 +17,7 @@ from rslint.finding import Applicability
 from rslint_rules.divergence.repair import names
 from rslint_rules.divergence.repair.plan import Append, Insert, Plan, Wrap, start
 from rslint_rules.divergence.repair.rewrite import ERROR_COPY
-from rslint_rules.divergence.repair.site import Site, own_nodes
+from rslint_rules.divergence.repair.site import Site, own_nodes, ways_out
 from rslint_rules.divergence.repair.torch_calls import last_name
 
 LIST_BROADCAST = "broadcast_object_list"
@@ -102,13 +102,20 @@ def _shared_shape(site: Site) -> _Shape | None:
         return None
     holder = site.block[site.collective_index]
     carrying = broadcasts_in([holder])
+    plain = site.collective_path[-1].statement is holder or (
+        isinstance(holder, ast.If) and not holder.orelse and site.collective_path[-1].block is holder.body
+    )
     if not carrying or len(carrying) != 1 or carrying[0].call is not site.collective:
         return None
-    if carrying[0].statement is not holder or broadcasts_in([choice]) != []:
+    if not plain or broadcasts_in([choice]) != []:
         return None
     if not isinstance(carrying[0].payload, ast.Name):
         return None
     between = tuple(site.block[site.first + 1 : site.collective_index])
+    if isinstance(holder, ast.If):
+        if holder.body[0] is not carrying[0].statement or not _only_takes_all(holder.body[1:]):
+            return None
+        between = (*between, ast.Expr(holder.test))
     first = min(path[1].index for path in site.paths)
     return _Shape(choice, *arms, first, len(arms[0]) - 1, between, carrying[0], None, None)
 
@@ -202,16 +209,11 @@ def _resized(statements: Sequence[ast.stmt], payload: ast.expr) -> bool:
     )
 
 
-def _leaving(statements: Sequence[ast.stmt]) -> list[ast.stmt] | None:
-    """The returns among the statements; None when they leave in another way as well."""
-    found: list[ast.stmt] = []
-    for statement in statements:
-        for node in (statement, *own_nodes(statement)):
-            if isinstance(node, ast.Break | ast.Continue | ast.Raise):
-                return None
-            if isinstance(node, ast.Return):
-                found.append(node)
-    return found
+def _returns(statements: Sequence[ast.stmt]) -> list[ast.stmt] | None:
+    """The returns among the statements; None when the statements leave in another way as well."""
+    raises = any(isinstance(node, ast.Raise) for s in statements for node in (s, *own_nodes(s)))
+    found: list[ast.stmt] = [node for node in ways_out(statements) if isinstance(node, ast.Return)]
+    return None if raises or len(found) != len(ways_out(statements)) else found
 
 
 def envelope(site: Site) -> Plan | None:
@@ -228,10 +230,10 @@ def envelope(site: Site) -> Plan | None:
         produced |= {carrier.payload.id}
     if not _carries(shape.between, carrier.payload, produced) or _resized(wrapped, carrier.payload):
         return None
-    returns = _leaving(shape.between)
+    returns = _returns(shape.between)
     needed = names.read([*shape.between, carrier.payload])
     stand_ins = _stand_ins(shape, carrier.payload, needed)
-    if returns is None or stand_ins is None or _leaving(wrapped) != []:
+    if returns is None or stand_ins is None or ways_out(wrapped):
         return None
     return _plan(site, shape, carrier, returns, stand_ins)
 
@@ -256,6 +258,10 @@ def _behind(block: Sequence[ast.stmt], statement: ast.stmt) -> Sequence[ast.stmt
     return block[block.index(statement) + 1 :]
 
 
+def _only_takes_all(statements: Sequence[ast.stmt]) -> bool:
+    return all(map(_only_takes, statements))
+
+
 def _only_takes(statement: ast.stmt) -> bool:
     """`name = received` or `name = received[0]`: cannot fail for the stand-in of a missing value."""
     if not isinstance(statement, ast.Assign) or not all(isinstance(t, ast.Name) for t in statement.targets):
@@ -268,7 +274,7 @@ def _only_takes(statement: ast.stmt) -> bool:
 
 def _plan(site: Site, shape: _Shape, carrier: _Broadcast, returns: list[ast.stmt], stand_ins: str) -> Plan:
     taken = names.used(site.function, site.module)
-    error, failure = names.free("error", taken), names.free("failure", taken)
+    error, failure = names.handler(site, taken), names.free("failure", taken)
     own = names.free(f"own_{failure}", taken)
     body = f"{own}, {failure} = {error}, {ERROR_COPY}({error})"
     trailer = f"except Exception as {error}:\n" + "".join(
@@ -287,13 +293,15 @@ def _plan(site: Site, shape: _Shape, carrier: _Broadcast, returns: list[ast.stmt
         listed = ast.unparse(broadcast.payload)
         inserts.append(Insert(start(broadcast.statement), f"{listed}.append({failure})\n"))
         taking = f"{failure} = {listed}.pop()\n" if receives else f"{listed}.pop()\n"
-        if broadcast is shape.shared:
+        if broadcast is shape.shared and broadcast.statement in site.block:
             taking += raising
         inserts.append(Insert(start(broadcast.statement), taking, after=True))
+    if shape.shared is not None and shape.shared.statement not in site.block:
+        inserts.append(Insert(start(site.block[site.collective_index]), raising, after=True))
     if shape.shared is None and shape.peers is not None:
         holder = site.block[site.collective_index]
         tails = (*_behind(shape.arm, holder), *_behind(shape.other, shape.peers.statement))
-        if all(map(_only_takes, tails)):
+        if _only_takes_all(tails):
             inserts.append(Insert(start(shape.choice), raising, after=True))
         else:
             inserts.append(Insert(start(holder), raising, after=True))

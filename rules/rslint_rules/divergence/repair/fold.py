@@ -251,7 +251,7 @@ def _independent(
 
 def _plan(site: Site, region: Sequence[ast.stmt], failing: str) -> Plan:
     taken = names.used(site.function, site.module)
-    error, failure = names.free("error", taken), names.free("failure", taken)
+    error, failure = names.handler(site, taken), names.free("local_failure", taken)
     trailer = f"except Exception as {error}:\n    {failure} = {error}\n    {failing}\n"
     holder = site.block[site.collective_index]
     inserts = (

@@ -16,7 +16,7 @@ from rslint_rules.divergence.repair import names
 from rslint_rules.divergence.repair.envelope import is_leader_test
 from rslint_rules.divergence.repair.plan import Import, Insert, Plan, Wrap, start
 from rslint_rules.divergence.repair.rewrite import ERROR_COPY
-from rslint_rules.divergence.repair.site import Site, own_nodes
+from rslint_rules.divergence.repair.site import Site, own_nodes, ways_out
 from rslint_rules.divergence.repair.torch_calls import GROUP_POSITIONS, group_of, last_name, torch_alias
 
 _PLAIN = (
@@ -43,25 +43,12 @@ def _reached_by_all(site: Site) -> bool:
 
 
 def _region(site: Site) -> Sequence[ast.stmt] | None:
+    """What may raise; None if it holds a collective of its own or a way past the agreement."""
     region = site.block[site.first : site.last + 1]
-    for statement in region:
-        for node in (statement, *own_nodes(statement)):
-            if isinstance(node, ast.Call) and last_name(node) in GROUP_POSITIONS:
-                return None
-            if isinstance(node, ast.Return | ast.Break | ast.Continue) and not _stays(node, region):
-                return None
+    calls = (node for s in region for node in (s, *own_nodes(s)) if isinstance(node, ast.Call))
+    if any(last_name(call) in GROUP_POSITIONS for call in calls) or ways_out(region):
+        return None
     return region
-
-
-def _stays(node: ast.AST, region: Sequence[ast.stmt]) -> bool:
-    """Whether a break or continue only leaves a loop that lies in the region itself."""
-    return isinstance(node, ast.Break | ast.Continue) and any(
-        inner is node
-        for statement in region
-        for loop in (statement, *own_nodes(statement))
-        if isinstance(loop, ast.For | ast.While)
-        for inner in own_nodes(loop)
-    )
 
 
 def _condition(site: Site) -> ast.expr | None:
@@ -101,7 +88,8 @@ def guard(site: Site, runtime_module: str | None) -> Plan | None:
 
 def _plan(site: Site, region: Sequence[ast.stmt], alias: str, group: ast.expr | None) -> Plan:
     taken = names.used(site.function, site.module)
-    error, failure, failures = (names.free(name, taken) for name in ("error", "failure", "failures"))
+    error, failure = names.handler(site, taken), names.free("failure", taken)
+    failures = names.free("failures", taken)
     own = names.free(f"own_{failure}", taken)
     on = "" if group is None else ast.unparse(group)
     behind = f", group={on}" if on else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Sequence
 
-from rslint_rules.divergence.repair.site import own_nodes
+from rslint_rules.divergence.repair.site import Site, own_nodes
 
 
 def _with_own(nodes: Iterable[ast.AST]) -> Iterable[ast.AST]:
@@ -55,6 +55,16 @@ def used(function: ast.AST, module: ast.Module) -> frozenset[str]:
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             found.add(node.name)
     return frozenset(found)
+
+
+def handler(site: Site, taken: frozenset[str]) -> str:
+    """A name for `except … as name`: "error", also where only other handlers of the function use it."""
+    clauses = [n for n in ast.walk(site.function) if isinstance(n, ast.ExceptHandler) and n.name == "error"]
+    inside = {id(inner) for clause in clauses for inner in ast.walk(clause)}
+    everywhere = [n for n in ast.walk(site.function) if isinstance(n, ast.Name) and n.id == "error"]
+    enclosing = any(step.owner in clauses for path in (site.outer, *site.paths) for step in path)
+    only_handlers = all(id(node) in inside for node in everywhere)
+    return "error" if clauses and only_handlers and not enclosing else free("error", taken)
 
 
 def free(wanted: str, taken: frozenset[str]) -> str:

@@ -198,6 +198,25 @@ def own_nodes(node: ast.AST) -> Iterator[ast.AST]:
             stack.extend(ast.iter_child_nodes(current))
 
 
+def ways_out(statements: Sequence[ast.stmt]) -> list[ast.Return | ast.Break | ast.Continue]:
+    """The returns, breaks and continues that leave the statements for good (not only a loop among them)."""
+    held = {
+        id(inner)
+        for statement in statements
+        for loop in (statement, *own_nodes(statement))
+        if isinstance(loop, ast.For | ast.While)
+        for part in loop.body
+        for inner in (part, *own_nodes(part))
+        if isinstance(inner, ast.Break | ast.Continue)
+    }
+    return [
+        node
+        for statement in statements
+        for node in (statement, *own_nodes(statement))
+        if isinstance(node, ast.Return | ast.Break | ast.Continue) and id(node) not in held
+    ]
+
+
 def _one_statement_a_row(block: Sequence[ast.stmt]) -> bool:
     return len({statement.lineno for statement in block}) == len(block)
 

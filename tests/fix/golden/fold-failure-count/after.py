@@ -8,18 +8,18 @@ def fetch(payload):
 
 def upload(payload):
     failed = False
-    failure = None
+    local_failure = None
     try:
         sent = fetch(payload)  # raises
         if sent != len(payload):
             failed = True
     except Exception as error:
-        failure = error
+        local_failure = error
         failed = True
     failures = torch.tensor([int(failed)])
     dist.all_reduce(failures, op=dist.ReduceOp.SUM)  # collective
-    if failure is not None:
-        raise failure
+    if local_failure is not None:
+        raise local_failure
     return int(failures.item()) == 0
 
 

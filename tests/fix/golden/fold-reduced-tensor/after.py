@@ -8,15 +8,15 @@ def fetch(payload):
 
 def upload(payload):
     ok = torch.ones(1, dtype=torch.int32)
-    failure = None
+    local_failure = None
     try:
         fetch(payload)  # raises
     except Exception as error:
-        failure = error
+        local_failure = error
         ok.fill_(0)
     dist.all_reduce(ok, op=dist.ReduceOp.MIN)  # collective
-    if failure is not None:
-        raise failure
+    if local_failure is not None:
+        raise local_failure
     return bool(ok.item())
 
 

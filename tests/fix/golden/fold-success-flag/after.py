@@ -13,7 +13,7 @@ class Connector:
         self.world_size = world_size
 
     def transfer(self, uris):
-        failure = None
+        local_failure = None
         try:
             result = fetch(uris)  # raises
             loaded = len(result)
@@ -21,14 +21,14 @@ class Connector:
             # every rank must have succeeded
             flag = result[0] == OK
         except Exception as error:
-            failure = error
+            local_failure = error
             flag = False
         if self.world_size > 1:
             flag_tensor = torch.tensor(flag, dtype=torch.int)
             dist.all_reduce(flag_tensor, op=dist.ReduceOp.MIN)  # collective
             flag = bool(flag_tensor.item())
-        if failure is not None:
-            raise failure
+        if local_failure is not None:
+            raise local_failure
         return [flag] * loaded
 
 
