@@ -81,6 +81,11 @@ def returns_lambda(rank: int, world_size: int) -> object:
     return lambda: rank
 
 
+def trains(rank: int, world_size: int) -> None:
+    model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(2, 2))
+    model(torch.ones(1, 2)).sum().backward()
+
+
 # --- controls: slow or unusual, and right
 
 

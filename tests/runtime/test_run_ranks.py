@@ -89,6 +89,14 @@ def test_the_sequence_names_operation_call_group_and_place() -> None:
     assert entered.place == f"{PROGRAMS}:{line}"
 
 
+def test_collectives_that_only_cpp_code_issues_are_recorded() -> None:
+    result = run("trains")
+    assert result.outcome == "completed", result.report()
+    assert ("all_reduce", "backward") in {
+        (entered.operation, entered.call) for entered in result.sequences[0]
+    }
+
+
 # --- controls: slow or unusual, and right
 
 

@@ -169,7 +169,6 @@ def _call(function: Any, args: tuple[Any, ...], recorder: Recorder) -> wire.Ende
             return wire.Ended(pickle.dumps(None), "None", None)
         return wire.Ended(None, "", describe(error))
     except BaseException as error:
-        traceback.print_exc()
         return wire.Ended(None, "", describe(error))
     finally:
         _join_threads()
