@@ -51,7 +51,7 @@ def build_cfg(
     every `yield`. `swallows(item)` tells whether a context's exit may stop an exception; `catches(types,
     exception)` whether a handler stops one: "yes", "maybe" or "no" (`rslint.flow.exceptions.catches`).
     """
-    draft = Draft(Semantics(raises, swallows, catches))
+    draft = Draft(Semantics(function.is_generator, raises, swallows, catches))
     ends = _block(draft, function.body, [(ENTRY, "next")], None)
     draft.connect(ends, EXIT)
     return draft.freeze()

@@ -70,7 +70,7 @@ def evaluate(draft: Draft, parts: Iterable[ir.Expr], ends: Ends, scope: Scope | 
 def raised(draft: Draft, node: ir.Node, parts: Iterable[ir.Expr]) -> tuple[str, ...]:
     """What evaluating the node may raise, what is thrown into its `yield`s included."""
     found = dict.fromkeys(draft.semantics.raises(node))
-    for part in parts:
+    for part in parts if draft.semantics.is_generator else ():
         for inner in walk(part):
             if isinstance(inner, ir.Yield | ir.YieldFrom) and inner is not node:
                 found.update(dict.fromkeys(draft.semantics.raises(inner)))

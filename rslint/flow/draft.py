@@ -19,6 +19,7 @@ ENTRY, EXIT, RAISE = 0, 1, 2
 class Semantics:
     """What the builder asks about the program (see `rslint.flow.cfg.build_cfg`)."""
 
+    is_generator: bool
     raises: Callable[[ir.Node], tuple[str, ...]]
     swallows: Callable[[ir.WithItem], bool]
     catches: Callable[[ir.Expr | None, str], str]

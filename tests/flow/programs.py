@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import textwrap
 from collections.abc import Callable
+from typing import Any, get_args
 
 from hypothesis import strategies as st
 
@@ -34,10 +35,10 @@ def function(body: str) -> ir.Function:
     return lower_definition(node, "m:f", None)
 
 
-def raises(node: ir.Node) -> tuple[str, ...]:
+def raises(node: Any) -> tuple[str, ...]:
     if isinstance(node, ir.Raise):
         return () if node.exception is None else (last_name(node.exception) or "Exception",)
-    parts = (node,) if isinstance(node, ir.Expr) else expressions(node)
+    parts = expressions(node) if isinstance(node, get_args(ir.Stmt)) else (node,)
     calls = [inner for part in parts for inner in walk(part) if isinstance(inner, ir.Call)]
     return tuple(label for call in calls for label in RAISED.get(last_name(call) or "", ()))
 

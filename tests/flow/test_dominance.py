@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hypothesis import given
+from hypothesis import assume, given
 
 from rslint.flow.cfg import Cfg, label, successors
 from rslint.flow.dominance import control_dependence, controlling, dominates, dominators, post_dominators
@@ -113,6 +113,18 @@ def test_post_dominators_agree_with_the_definition(body: str) -> None:
             for below in range(len(cfg.nodes)):
                 avoiding = reached(edges, below, above) & exits
                 assert dominates(immediate, above, below) == (not avoiding)
+
+
+@given(programs())
+def test_the_end_of_an_endless_loop_leaves_other_post_dominators_alone(body: str) -> None:
+    """Where an exit can be reached from every node, loops change nothing in the definition."""
+    cfg = graph(body)
+    edges, immediate = targets(cfg), post_dominators(cfg)
+    exits = {cfg.exit, cfg.raise_exit}
+    assume(all(reached(edges, node, None) & exits for node in range(len(cfg.nodes))))
+    for above in range(len(cfg.nodes)):
+        for below in range(len(cfg.nodes)):
+            assert dominates(immediate, above, below) == (not reached(edges, below, above) & exits)
 
 
 @given(programs())
