@@ -34,12 +34,14 @@ def post_dominators(cfg: Cfg, exceptional: bool = True) -> tuple[int | None, ...
 
 
 def control_dependence(cfg: Cfg, exceptional: bool = True) -> tuple[Dependence, ...]:
-    """For every node the (branch node, edge kind) pairs that decide directly whether it is executed."""
+    """For every node the (branch node, edge kind) pairs that decide directly whether it is executed.
+
+    What stands in a loop that nothing leaves depends on the only edge of the loop's first node, by which it
+    depends on what leads to the loop.
+    """
     parents = post_dominators(cfg, exceptional)
     found: list[set[tuple[int, EdgeKind]]] = [set() for _ in cfg.nodes]
     for branch, outgoing in enumerate(successors(cfg, exceptional)):
-        if len({edge.target for edge in outgoing}) < 2:
-            continue
         for edge in outgoing:
             node: int | None = edge.target
             while node is not None and node != parents[branch]:
