@@ -37,7 +37,8 @@ def parsed_text(text: str) -> ir.Expr | None:
 
 
 def annotation_entities(links: Links, function: str, annotation: ir.Expr, depth: int) -> Entities:
-    """What a value annotated so can be: every candidate of Optional, Union and `|`; string annotations included."""
+    """What a value annotated so can be: every candidate of Optional, Union and `|`; string annotations
+    included."""
     if depth <= 0:
         return ()
     if isinstance(annotation, ir.Constant):

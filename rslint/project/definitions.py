@@ -1,17 +1,18 @@
-"""Which functions and classes a scope defines, and what each is called: identities are made here and nowhere else.
+"""Which functions and classes a scope defines, and what each is called: identities are made here alone.
 
-Indexing numbers definitions from a whole file, lowering from one function's slice; both must give every nested
-definition the same identity. A name defined again in the same scope (a branch on the platform, a property's setter)
-gets "@2", "@3" … in source order. `@overload` declarations have no body and are left out.
+Indexing numbers definitions from a whole file, lowering from one function's slice; both must give every
+nested definition the same identity. A name defined again in the same scope (a branch on the platform, a
+property's setter) gets "@2", "@3" … in source order. `@overload` declarations have no body and are left
+out.
 """
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Sequence
-from typing import Union
+from typing import TypeAlias
 
-Definition = Union[ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef]
+Definition: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 _BLOCKS = ("body", "handlers", "orelse", "finalbody", "cases")

@@ -1,4 +1,4 @@
-"""What an expression can denote, as far as linking knows: functions, classes, instances, modules, external names."""
+"""What an expression can denote: functions, classes, instances, modules, containers, external names."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import NamedTuple
 class Entity(NamedTuple):
     """One candidate.
 
-    `kind` is "function" (FunctionId), "class" (ClassId), "instance" (of a ClassId), "super" (of a ClassId),
-    "module" (of the project), "external" (dotted name outside the project), "object" (instance of an external
-    type), or "container" (`name` its type, `inner` its elements). `exact` is False where a subclass may stand in.
-    For bound external methods of a container, `inner` are the container's elements.
+    `kind` is "function" (FunctionId), "class" (ClassId), "instance" (of a ClassId), "super" (of a
+    ClassId), "module" (of the project), "external" (dotted name outside the project), "object" (instance
+    of an external type), or "container" (`name` its type, `inner` its elements). `exact` is False where a
+    subclass may stand in. For bound external methods of a container, `inner` are the container's elements.
     """
 
     kind: str
@@ -43,14 +43,15 @@ TRANSPARENT = _words(
 )
 LOWER_CASE_TYPES = _words(
     "socket.socket collections.deque collections.defaultdict threading.local array.array datetime.datetime "
-    "datetime.date datetime.timedelta mmap.mmap itertools.count numpy.ndarray torch.device torch.dtype weakref.ref"
+    "datetime.date datetime.timedelta mmap.mmap itertools.count numpy.ndarray torch.device torch.dtype "
+    "weakref.ref"
 )
 BUILTIN_TYPES = _words(
     "bool bytearray bytes complex dict float frozenset int list memoryview object range set slice str tuple"
 )
 PASS_THROUGH = _words(
-    "builtins.list builtins.set builtins.tuple builtins.sorted builtins.reversed builtins.iter builtins.frozenset "
-    "builtins.filter collections.deque copy.copy copy.deepcopy"
+    "builtins.list builtins.set builtins.tuple builtins.sorted builtins.reversed builtins.iter "
+    "builtins.frozenset builtins.filter collections.deque copy.copy copy.deepcopy"
 )
 ELEMENT_METHODS = _words("get pop popleft popitem setdefault __getitem__ __next__")
 VIEW_METHODS = _words("values copy")
@@ -78,7 +79,8 @@ def elements(entities: Iterable[Entity]) -> Entities:
 
 
 def is_type_name(dotted: str) -> bool:
-    """Whether calling this external name makes an instance of it, by the convention of capitalised classes."""
+    """Whether calling this external name makes an instance of it, by the convention of capitalised
+    classes."""
     last = dotted.rpartition(".")[2]
     if dotted.startswith("builtins."):
         return last in BUILTIN_TYPES or last[:1].isupper()

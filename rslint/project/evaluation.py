@@ -1,4 +1,4 @@
-"""Expressions to entities: what a value can be, by its constructors, annotations, attributes and return values."""
+"""Expressions to entities: what a value can be, by constructors, annotations, attributes, return values."""
 
 from __future__ import annotations
 
@@ -96,9 +96,12 @@ def _external_call(links: Links, function: str, call: ir.Call, entity: Entity, d
         return (Entity("container", "builtins.list", True, entity.inner),) if last in VIEW_METHODS else ()
     if name == "functools.partial" and call.args:
         return evaluate(links, function, call.args[0], depth)
-    if name in PASS_THROUGH and len(call.args) == 1:
-        if held := evaluate(links, function, call.args[0], depth):
-            return held
+    if (
+        name in PASS_THROUGH
+        and len(call.args) == 1
+        and (held := evaluate(links, function, call.args[0], depth))
+    ):
+        return held
     if name == "builtins.next" and call.args:
         return elements(evaluate(links, function, call.args[0], depth))
     if name == "builtins.type" and len(call.args) == 1:
@@ -136,7 +139,8 @@ def _returned(links: Links, function: str, depth: int) -> Entities:
 
 
 def entered(links: Links, function: str, context: ir.Expr, depth: int) -> Entities:
-    """What `with context as name` binds: `__enter__`'s result, a context manager function's yield, or itself."""
+    """What `with context as name` binds: `__enter__`'s result, a context manager function's yield, or
+    itself."""
     found: list[Entity] = []
     for entity in evaluate(links, function, context, depth):
         if entity.kind == "container":
@@ -154,7 +158,8 @@ def entered(links: Links, function: str, context: ir.Expr, depth: int) -> Entiti
 
 
 def iterated(links: Links, function: str, iterable: ir.Expr, position: int, depth: int) -> Entities:
-    """What `for … in iterable` binds; `position` is the target's place in a tuple target, -1 for a plain one."""
+    """What `for … in iterable` binds; `position` is the target's place in a tuple target, -1 for a plain
+    one."""
     if isinstance(iterable, ir.Call):
         last = iterable.func.id if isinstance(iterable.func, ir.Name) else getattr(iterable.func, "attr", "")
         if last == "enumerate" and iterable.args:

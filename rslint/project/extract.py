@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from rslint.project.bindings import annotation_text, attribute_bindings, bindings_of, plain_name
 from rslint.project.definitions import (
     DEFINITIONS,
     Definition,
@@ -90,7 +91,8 @@ def extract_facts(tree: ast.Module, module: str, is_package: bool) -> FileFacts:
 
 
 def collect_uses(body: Iterable[ast.AST]) -> Uses:
-    """Visit one scope's nodes iteratively; nested definitions contribute decorators, defaults and bases alone."""
+    """Visit one scope's nodes iteratively; nested definitions contribute decorators, defaults and bases
+    alone."""
     uses = Uses()
     pending: list[Any] = list(body)
     while pending:
@@ -288,7 +290,7 @@ def _class_facts(node: ast.ClassDef, identity: str, function: str) -> ClassFacts
     methods: list[tuple[str, str]] = []
     attributes: list[BindingFacts] = []
     for statement in own_statements(node.body):
-        attributes += _bindings_of(statement, "", _plain_name)
+        attributes += bindings_of(statement, "", plain_name)
     for definition, name in definitions(node.body):
         if isinstance(definition, ast.ClassDef):
             continue
@@ -296,7 +298,7 @@ def _class_facts(node: ast.ClassDef, identity: str, function: str) -> ClassFacts
         methods.append((definition.name, method))
         arguments = [*definition.args.posonlyargs, *definition.args.args]
         if arguments:
-            attributes += _attribute_bindings(definition, method, arguments[0].arg)
+            attributes += attribute_bindings(definition, method, arguments[0].arg)
     return ClassFacts(
         identity=identity,
         name=node.name,
@@ -316,27 +318,6 @@ def _base_text(node: ast.expr) -> str:
     return dotted_text(node)
 
 
-def _attribute_bindings(method: Any, identity: str, receiver: str) -> list[BindingFacts]:
-    def attribute_name(target: ast.AST) -> str:
-        if (
-            isinstance(target, ast.Attribute)
-            and isinstance(target.value, ast.Name)
-            and target.value.id == receiver
-        ):
-            return target.attr
-        return ""
-
-    return [
-        binding
-        for statement in own_statements(method.body)
-        for binding in _bindings_of(statement, identity, attribute_name)
-    ]
-
-
-def _plain_name(target: ast.AST) -> str:
-    return target.id if isinstance(target, ast.Name) else ""
-
-
 def _global_bindings(uses: Uses, function: str, names: set[str]) -> list[BindingFacts]:
     if not names:
         return []
@@ -344,85 +325,6 @@ def _global_bindings(uses: Uses, function: str, names: set[str]) -> list[Binding
     return [
         binding
         for node in ordered
-        for binding in _bindings_of(node, function, _plain_name)
+        for binding in bindings_of(node, function, plain_name)
         if binding.name in names
     ]
-
-
-def _bindings_of(node: ast.AST, function: str, name_of: Any) -> list[BindingFacts]:
-    """Bindings one statement makes of the targets that `name_of` names."""
-    found: list[BindingFacts] = []
-    if isinstance(node, ast.Assign):
-        for target in node.targets:
-            if isinstance(target, (ast.Tuple, ast.List)):
-                values: list[ast.AST] = list(getattr(node.value, "elts", ()))
-                pairs = list(zip(target.elts, values)) if len(values) == len(target.elts) else []
-            else:
-                pairs = [(target, node.value)]
-            for one, value in pairs:
-                if name := name_of(one):
-                    found += [BindingFacts(name, function, text, "") for text in value_texts(value)]
-    elif isinstance(node, ast.AnnAssign):
-        if name := name_of(node.target):
-            texts = value_texts(node.value) if node.value is not None else []
-            annotation = annotation_text(node.annotation)
-            found += [BindingFacts(name, function, text, annotation) for text in texts or [""]]
-    elif isinstance(node, (ast.With, ast.AsyncWith)):
-        for item in node.items:
-            if item.optional_vars is not None and (name := name_of(item.optional_vars)):
-                found += [
-                    BindingFacts(name, function, text, "", True) for text in value_texts(item.context_expr)
-                ]
-    return found
-
-
-def value_texts(node: ast.AST, depth: int = 0) -> list[str]:
-    """Every candidate of a value: the arms of `a if c else b` and `a or b`."""
-    if depth > 20:
-        return []
-    if isinstance(node, ast.IfExp):
-        return [*value_texts(node.body, depth + 1), *value_texts(node.orelse, depth + 1)]
-    if isinstance(node, ast.BoolOp):
-        return [text for value in node.values for text in value_texts(value, depth + 1)]
-    if isinstance(node, (ast.Await, ast.NamedExpr)):
-        return value_texts(node.value, depth + 1)
-    text = _value_text(node)
-    return [text] if text else []
-
-
-def _value_text(node: ast.AST) -> str:
-    if isinstance(node, ast.Call) and node.args and dotted_text(node.func).rpartition(".")[2] == "partial":
-        return f"{dotted_text(node.func)}({dotted_text(node.args[0])})"
-    if isinstance(node, (ast.List, ast.Set, ast.Tuple)) and node.elts:
-        return _wrapped("[{}]", node.elts[0])
-    if isinstance(node, (ast.ListComp, ast.SetComp)):
-        return _wrapped("[{}]", node.elt)
-    if isinstance(node, ast.Dict) and node.values:
-        return _wrapped("{{0: {}}}", node.values[0])
-    if isinstance(node, ast.DictComp):
-        return _wrapped("{{0: {}}}", node.value)
-    if isinstance(node, ast.Subscript):
-        value = dotted_text(node.value)
-        return f"{value}[0]" if value else ""
-    return dotted_text(node)
-
-
-def _wrapped(form: str, node: ast.AST) -> str:
-    text = dotted_text(node)
-    return form.format(text) if text else ""
-
-
-def annotation_text(node: ast.expr | None, depth: int = 0) -> str:
-    """An annotation as source text; a string annotation's own text; "" where it holds anything unusual."""
-    if node is None or depth > 8:
-        return ""
-    if isinstance(node, ast.Constant):
-        return node.value if isinstance(node.value, str) else str(node.value) if node.value is None else ""
-    if isinstance(node, ast.Subscript):
-        return f"{annotation_text(node.value, depth + 1)}[{annotation_text(node.slice, depth + 1)}]"
-    if isinstance(node, ast.BinOp):
-        return f"{annotation_text(node.left, depth + 1)} | {annotation_text(node.right, depth + 1)}"
-    if isinstance(node, (ast.Tuple, ast.List)):
-        inner = ", ".join(annotation_text(item, depth + 1) or "None" for item in node.elts)
-        return inner if isinstance(node, ast.Tuple) else f"[{inner}]"
-    return dotted_text(node)

@@ -1,7 +1,8 @@
-"""What one file says about itself: frozen, serialisable records that linking works on before anything is lowered.
+"""What one file says about itself: frozen, serialisable records to link by before anything is lowered.
 
-Texts of values keep only what typing needs: names, attributes, calls without arguments (`a.b().c`), the first
-argument of `partial`, and displays with one element (`[Worker()]`, `{0: Worker()}`). "" stands for anything else.
+Texts of values keep only what typing needs: names, attributes, calls without arguments (`a.b().c`), the
+first argument of `partial`, and displays with one element (`[Worker()]`, `{0: Worker()}`). "" stands for
+anything else.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ class ParameterFacts(Record, frozen=True, array_like=True):
 class FunctionFacts(Record, frozen=True, array_like=True):
     """One def. `row` counts from 1 and is the first decorator's; `end_row` is included.
 
-    `calls` are the last names of what it calls; `mentions` the names and attributes it uses as values, not as
-    callees (its own locals left out); `stores` the attributes and module globals it stores to, deletes, or changes
-    by a mutating method. `is_abstract`: declared so, or the body does nothing but raise NotImplementedError.
+    `calls` are the last names of what it calls; `mentions` the names and attributes it uses as values, not
+    as callees (its own locals left out); `stores` the attributes and module globals it stores to, deletes,
+    or changes by a mutating method. `is_abstract`: declared so, or the body does nothing but raise
+    NotImplementedError.
     """
 
     identity: str
@@ -61,8 +63,8 @@ class BindingFacts(Record, frozen=True, array_like=True):
 
 
 class ClassFacts(Record, frozen=True, array_like=True):
-    """One class. `bases` and `decorators` are dotted texts resolved in the scope of `function`, the def or module
-    around it; `methods` are (name, FunctionId) pairs in source order, repeated names included."""
+    """One class. `bases` and `decorators` are dotted texts resolved in the scope of `function`, the def or
+    module around it; `methods` are (name, FunctionId) pairs in source order, repeated names included."""
 
     identity: str
     name: str
@@ -76,9 +78,9 @@ class ClassFacts(Record, frozen=True, array_like=True):
 
 
 class FileFacts(Record, frozen=True, array_like=True):
-    """One module. `imports` are the module-level (bound name, absolute dotted target) pairs, `stars` the modules
-    imported with `*`, `globals` the ways its globals are assigned, in source order. `functions` starts with the
-    module's top level."""
+    """One module. `imports` are the module-level (bound name, absolute dotted target) pairs, `stars` the
+    modules imported with `*`, `globals` the ways its globals are assigned, in source order. `functions`
+    starts with the module's top level."""
 
     module: str
     is_package: bool

@@ -32,7 +32,8 @@ def _bases(links: Links, class_id: str) -> tuple[str, ...]:
 
 
 def mro(links: Links, class_id: str) -> tuple[str, ...]:
-    """The class and its ancestors in C3 order (depth first where C3 has no answer); `builtins.object` left out."""
+    """The class and its ancestors in C3 order (depth first where C3 has no answer); `builtins.object` left
+    out."""
     return links.remember(("mro", class_id), lambda: tuple(_linear(links, class_id, ())))
 
 

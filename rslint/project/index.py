@@ -1,13 +1,15 @@
-"""Builds the index of a project: its files' bytes, the words in them, and the facts of every relevant file."""
+"""Builds the index of a project: its files' bytes, the words in them, the facts of every relevant file."""
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -16,7 +18,7 @@ from rslint.project.extract import extract_facts
 from rslint.project.facts import FileFacts
 from rslint.project.parsing import parse, problem_of
 from rslint.project.project import Project
-from rslint.project.scan import defined_names, marker_pattern, words_of
+from rslint.project.scan import DEFAULT_MARKERS, base_names, defined_names, holds_marker, words_of
 from rslint.project.source import Source, SourceFile, Unreadable, read_source
 
 _CHUNK_BYTES = 1_000_000
@@ -27,9 +29,10 @@ _WORTH_A_PROCESS_BYTES = 3_000_000
 class Index:
     """What is known of a project before anything is resolved.
 
-    `files`, `data` and `facts` (encoded `FileFacts`, of files with a marker) are keyed by module; `data` is the
-    snapshot that every later step reads, so a file changed during the run cannot mix two versions. `words` and
-    `defined` map a word to the modules whose bytes hold it (after `def`), sorted.
+    `files`, `data` and `facts` (encoded `FileFacts`, of files with a marker) are keyed by module; `data`
+    is the snapshot that every later step reads, so a file changed during the run cannot mix two versions.
+    `words`, `defined` and `bases` map a word to the modules whose bytes hold it (after `def`, or in the
+    parentheses of a class statement), sorted.
     """
 
     project: Project
@@ -38,6 +41,7 @@ class Index:
     facts: Mapping[str, bytes]
     words: Mapping[bytes, Sequence[str]]
     defined: Mapping[bytes, Sequence[str]]
+    bases: Mapping[bytes, Sequence[str]]
     unreadable: tuple[Unreadable, ...]
 
 
@@ -46,12 +50,14 @@ class _Scanned:
     module: str
     words: bytes
     defined: bytes
+    bases: bytes
     facts: bytes | None
     unreadable: Unreadable | None
 
 
 def build_index(project: Project, jobs: int | None = None) -> Index:
-    """Read, scan and index every file of the project; `jobs` processes, by default one for each usable CPU."""
+    """Read, scan and index every file of the project; `jobs` processes, by default one for each usable
+    CPU."""
     files: dict[str, SourceFile] = {}
     data: dict[str, bytes] = {}
     unreadable: list[Unreadable] = []
@@ -65,18 +71,18 @@ def build_index(project: Project, jobs: int | None = None) -> Index:
     markers = tuple(getattr(project.models, "markers", ()))
     words: dict[bytes, list[str]] = {}
     defined: dict[bytes, list[str]] = {}
+    bases: dict[bytes, list[str]] = {}
     facts: dict[str, bytes] = {}
     for scanned in _scan_all([(files[module], data[module]) for module in files], markers, jobs):
-        for word in scanned.words.split():
-            words.setdefault(word, []).append(scanned.module)
-        for word in scanned.defined.split():
-            defined.setdefault(word, []).append(scanned.module)
+        for table, found in ((words, scanned.words), (defined, scanned.defined), (bases, scanned.bases)):
+            for word in found.split():
+                table.setdefault(word, []).append(scanned.module)
         if scanned.facts is not None:
             facts[scanned.module] = scanned.facts
         if scanned.unreadable is not None:
             unreadable.append(scanned.unreadable)
     unreadable.sort(key=lambda problem: (str(problem.path), problem.row, problem.column))
-    return Index(project, files, data, facts, words, defined, tuple(unreadable))
+    return Index(project, files, data, facts, words, defined, bases, tuple(unreadable))
 
 
 def unique_modules(files: Sequence[SourceFile]) -> list[SourceFile]:
@@ -122,8 +128,21 @@ def _scan_all(
             yield from scanned
 
 
+@contextmanager
+def _without_cycle_collection() -> Iterator[None]:
+    """Syntax trees hold no cycles, and looking for some costs more than a third of parsing them."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 def _start_method() -> multiprocessing.context.BaseContext:
-    """Forking is cheap and safe while this process has one thread; a second one may hold a lock at the fork."""
+    """Forking is cheap and safe while this process has one thread; a second one may hold a lock at the
+    fork."""
     forkable = sys.platform == "linux" and threading.active_count() == 1
     return multiprocessing.get_context("fork" if forkable else "spawn")
 
@@ -148,19 +167,20 @@ def _chunks(work: Sequence[tuple[SourceFile, bytes]]) -> Iterator[list[tuple[Sou
 
 
 def _scan_chunk(chunk: Sequence[tuple[SourceFile, bytes]], markers: tuple[str, ...]) -> list[_Scanned]:
-    pattern = marker_pattern(markers)
-    encoder = msgspec.msgpack.Encoder()
-    found: list[_Scanned] = []
-    for file, data in chunk:
-        facts: bytes | None = None
-        unreadable: Unreadable | None = None
-        if pattern.search(data):
-            source = read_source(file, data)
-            result = source if isinstance(source, Unreadable) else facts_of_source(source)
-            if isinstance(result, Unreadable):
-                unreadable = result
-            else:
-                facts = encoder.encode(result)
-        words, defined = b" ".join(sorted(words_of(data))), b" ".join(sorted(defined_names(data)))
-        found.append(_Scanned(file.module, words, defined, facts, unreadable))
-    return found
+    with _without_cycle_collection():
+        return [_scan(file, data, markers or DEFAULT_MARKERS) for file, data in chunk]
+
+
+def _scan(file: SourceFile, data: bytes, markers: Sequence[str]) -> _Scanned:
+    facts: bytes | None = None
+    unreadable: Unreadable | None = None
+    words = b" ".join(words_of(data))
+    if holds_marker(words, data, markers):
+        source = read_source(file, data)
+        result = source if isinstance(source, Unreadable) else facts_of_source(source)
+        if isinstance(result, Unreadable):
+            unreadable = result
+        else:
+            facts = msgspec.msgpack.encode(result)
+    defined, bases = b" ".join(defined_names(data)), b" ".join(base_names(data))
+    return _Scanned(file.module, words, defined, bases, facts, unreadable)

@@ -39,10 +39,10 @@ _CALLED_AS = {"torch.nn.Module": "forward", "torch.nn.modules.module.Module": "f
 class Target:
     """What a call or reference reaches.
 
-    `functions` are project functions, sorted; a class gives its `__init__` and `constructs`. `external` is the
-    dotted name where it leaves the project; a call inside it is written `()`. `text` is the dotted text as written.
-    `certainty`: "exact", "hierarchy" (one of several candidates), "name" (found by a method name that is defined
-    at most twice) or "none".
+    `functions` are project functions, sorted; a class gives its `__init__` and `constructs`. `external` is
+    the dotted name where it leaves the project; a call inside it is written `()`. `text` is the dotted
+    text as written. `certainty`: "exact", "hierarchy" (one of several candidates), "name" (found by a
+    method name that is defined at most twice) or "none".
     """
 
     functions: tuple[str, ...]
@@ -54,8 +54,8 @@ class Target:
 
 
 class Links:
-    """Lazily resolved, memoised answers about one index. Each is a function of the index alone: answers depend
-    neither on the order of files nor on what was asked before."""
+    """Lazily resolved, memoised answers about one index. Each is a function of the index alone: answers
+    depend neither on the order of files nor on what was asked before."""
 
     def __init__(self, index: Index) -> None:
         self.index = index
@@ -65,7 +65,7 @@ class Links:
         self._top_level: dict[str, dict[str, list[Entity]]] = {}
         self._globals: dict[str, dict[str, list[BindingFacts]]] = {}
 
-    # What is known --------------------------------------------------------------------------------------------------
+    # What is known ------------------------------------------------------------------------------------------
 
     @property
     def function_ids(self) -> tuple[str, ...]:
@@ -87,7 +87,8 @@ class Links:
         return facts
 
     def ir(self, function: str) -> Function:
-        """A function's IR; a ClassId gives the class body as a function. Raises KeyError for unknown identities."""
+        """A function's IR; a ClassId gives the class body as a function. Raises KeyError for unknown
+        identities."""
         return self.store.lowered(function)
 
     def source(self, identity: str) -> Source:
@@ -103,10 +104,11 @@ class Links:
         return self.store.mentioning(name)
 
     def storing(self, attribute: str) -> tuple[str, ...]:
-        """Functions that store to, delete or mutate `<expr>.attribute`, or the module global of that name, sorted."""
+        """Functions that store to, delete or mutate `<expr>.attribute`, or the module global of that name,
+        sorted."""
         return self.store.storing(attribute)
 
-    # Classes --------------------------------------------------------------------------------------------------------
+    # Classes ------------------------------------------------------------------------------------------------
 
     def class_facts(self, class_id: str) -> ClassFacts:
         """A class's facts. Raises KeyError for unknown identities."""
@@ -127,7 +129,7 @@ class Links:
         """The function that `name` means on an exact instance of the class."""
         return next(iter(hierarchy.inherited_methods(self, self.mro(class_id), name)), None)
 
-    # Resolution -----------------------------------------------------------------------------------------------------
+    # Resolution ---------------------------------------------------------------------------------------------
 
     def resolve(self, function: str, expression: Expr) -> Target:
         """What a call, or a reference to something callable, in `function` reaches."""
@@ -197,7 +199,7 @@ class Links:
             return ()
         return tuple(sorted(function.identity for function in defined if function.owner))
 
-    # What the parts of resolution ask ---------------------------------------------------------------------------------
+    # What the parts of resolution ask -----------------------------------------------------------------------
 
     def remember(self, key: Hashable, compute: Callable[[], T]) -> T:
         """The value computed for this key, once."""

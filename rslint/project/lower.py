@@ -1,7 +1,7 @@
 """Lowers functions and module top levels from `ast` into the intermediate representation.
 
-A function is lowered lazily from the rows of its own definition, so that a file is never parsed twice for one of
-its functions; spans are those of the whole file, whichever way it was parsed.
+A function is lowered lazily from the rows of its own definition, so that a file is never parsed twice for
+one of its functions; spans are those of the whole file, whichever way it was parsed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from rslint.project.parsing import parse
 
 @dataclass(frozen=True)
 class Setting:
-    """What lowering one body needs to know: module, rows to add, and the identities of nested definitions by id."""
+    """What lowering one body needs to know: module, rows to add, and the identities of nested definitions
+    by id."""
 
     module: str
     is_package: bool
@@ -91,7 +92,8 @@ def lower_module(tree: ast.Module, module: str, is_package: bool = False) -> ir.
 
 
 def lower_file(tree: ast.Module, module: str, is_package: bool = False) -> dict[str, ir.Function]:
-    """Every function, method and module top level of one parsed file by identity, classes' bodies included."""
+    """Every function, method and module top level of one parsed file by identity, classes' bodies
+    included."""
     found = {module + ":": lower_module(tree, module, is_package)}
     for node, identity, owner in nested_definitions(tree.body, module + ":"):
         found[identity] = lower_definition(node, identity, owner, is_package)
@@ -139,12 +141,13 @@ def _parameters(arguments: ast.arguments, shift: int) -> tuple[ir.Parameter, ...
     missing: list[ast.expr | None] = [None] * (len(positional) - len(arguments.defaults))
     found = [
         parameter(node, "positional", value)
-        for node, value in zip(positional, missing + list(arguments.defaults))
+        for node, value in zip(positional, missing + list(arguments.defaults), strict=True)
     ]
     if arguments.vararg:
         found.append(parameter(arguments.vararg, "args"))
     found += [
-        parameter(node, "keyword", value) for node, value in zip(arguments.kwonlyargs, arguments.kw_defaults)
+        parameter(node, "keyword", value)
+        for node, value in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
     ]
     if arguments.kwarg:
         found.append(parameter(arguments.kwarg, "kwargs"))

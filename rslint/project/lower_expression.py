@@ -9,12 +9,14 @@ from typing import Any
 from rslint.project import ir
 
 DEPTH_LIMIT = 100
-"""Expressions nested deeper than this become `Other("too-deep")`: whoever walks the tree may recurse safely."""
+"""Expressions nested deeper than this become `Other("too-deep")`: whoever walks the tree may recurse
+safely."""
 
 _OPERATORS: dict[type[ast.AST], str] = {
     ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Is: "is",
     ast.IsNot: "is not", ast.In: "in", ast.NotIn: "not in", ast.And: "and", ast.Or: "or", ast.Not: "not",
-    ast.USub: "-", ast.UAdd: "+", ast.Invert: "~", ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.MatMult: "@",
+    ast.USub: "-", ast.UAdd: "+", ast.Invert: "~", ast.Add: "+", ast.Sub: "-", ast.Mult: "*",
+    ast.MatMult: "@",
     ast.Div: "/", ast.Mod: "%", ast.Pow: "**", ast.LShift: "<<", ast.RShift: ">>", ast.BitOr: "|",
     ast.BitXor: "^", ast.BitAnd: "&", ast.FloorDiv: "//",
 }  # fmt: skip
@@ -129,7 +131,7 @@ def _display(kind: str) -> Callable[..., ir.Expr]:
 
 def _dict(node: ast.Dict, span: ir.Span, shift: int, depth: int) -> ir.Expr:
     items: list[ir.Expr] = []
-    for key, value in zip(node.keys, node.values):
+    for key, value in zip(node.keys, node.values, strict=True):
         lowered = lower_expression(value, shift, depth)
         if key is None:
             items.append(ir.Starred(span_of(value, shift), lowered))

@@ -18,8 +18,8 @@ _NEWER = (
 def parse(text: str) -> ast.Module:
     """The module's tree.
 
-    Raises SyntaxError alone: a NUL byte or a lone surrogate (ValueError) and nesting beyond the parser's limits
-    (RecursionError, MemoryError) are turned into one, with the row where it is known, else row 1.
+    Raises SyntaxError alone: a NUL byte or a lone surrogate (ValueError) and nesting beyond the parser's
+    limits (RecursionError, MemoryError) are turned into one, with the row where it is known, else row 1.
     """
     if "\0" in text:
         raise SyntaxError("source code cannot contain null bytes", ("<source>", *_place_of_nul(text), ""))
@@ -50,7 +50,8 @@ def syntax_problem(text: str) -> tuple[int, int, str] | None:
 
 
 def problem_of(error: SyntaxError) -> tuple[int, int, str]:
-    """(row, column from 1, one-line reason) of what `parse` raised; says so when a newer Python may be needed."""
+    """(row, column from 1, one-line reason) of what `parse` raised; says so when a newer Python may be
+    needed."""
     reason = (error.msg or "invalid syntax").splitlines()[0]
     if any(hint in reason for hint in _NEWER):
         running = ".".join(map(str, sys.version_info[:2]))

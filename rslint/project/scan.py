@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 DEFAULT_MARKERS = (
     "torch.distributed", "import distributed", "init_process_group", "barrier", "broadcast", "all_reduce",
@@ -13,13 +13,19 @@ DEFAULT_MARKERS = (
 """What marks a file as relevant where the models name nothing."""
 
 _WORD = re.compile(rb"[A-Za-z_\x80-\xff][A-Za-z0-9_\x80-\xff]*")
-_DEFINED = re.compile(rb"\bdef[ \t]+([A-Za-z_\x80-\xff][A-Za-z0-9_\x80-\xff]*)")
+_DEFINED = re.compile(rb"def[ \t]+([A-Za-z_\x80-\xff][A-Za-z0-9_\x80-\xff]*)")
+_BASES = re.compile(rb"class[ \t]+[A-Za-z0-9_\x80-\xff]+[ \t]*\(([^)]*)")
+_ALIAS = re.compile(rb"([A-Za-z0-9_\x80-\xff]+)[ \t]+as[ \t]+([A-Za-z0-9_\x80-\xff]+)")
 
 
-def marker_pattern(markers: Iterable[str]) -> re.Pattern[bytes]:
-    """One pattern that finds any of the markers."""
-    words = sorted(set(markers)) or sorted(DEFAULT_MARKERS)
-    return re.compile(b"|".join(re.escape(word.encode()) for word in words))
+def holds_marker(words: bytes, data: bytes, markers: Sequence[str]) -> bool:
+    """Whether any marker occurs; `words` are the file's words, which a marker without dots or spaces is
+    part of."""
+    for marker in markers:
+        encoded = marker.encode()
+        if encoded in (words if _WORD.fullmatch(encoded) else data):
+            return True
+    return False
 
 
 def words_of(data: bytes) -> frozenset[bytes]:
@@ -32,17 +38,15 @@ def defined_names(data: bytes) -> frozenset[bytes]:
     return frozenset(_DEFINED.findall(data))
 
 
+def base_names(data: bytes) -> frozenset[bytes]:
+    """The words in class statements' parentheses, with what imports call by another name (`Base as B`)
+    resolved."""
+    found = {word for bases in _BASES.findall(data) for word in _WORD.findall(bases)}
+    if found and b" as " in data:
+        found |= {name for name, alias in _ALIAS.findall(data) if alias in found}
+    return frozenset(found)
+
+
 def calls_name(data: bytes, name: str) -> bool:
     """Whether `name(` occurs: no call of that name exists in files without it."""
-    word = re.escape(name.encode())
-    return re.search(rb"\b" + word + rb"(?:[ \t]|\\\r?\n)*\(", data) is not None
-
-
-def derives_from(data: bytes, name: str) -> bool:
-    """Whether a class statement, or an alias made by an import, names `name`."""
-    word = re.escape(name.encode())
-    pattern = (
-        rb"\bclass[ \t]+\w+[ \t]*\([^)]*\b" + word + rb"\b|\b" + word + rb"[ \t]+as[ \t]|\b" + word + rb"\s*$"
-    )
-    alias = rb"=[ \t]*(?:\w+\.)*" + word + rb"[ \t]*(?:#|\r|\n|$)"
-    return re.search(pattern + rb"|" + alias, data) is not None
+    return re.search(re.escape(name.encode()) + rb"(?:[ \t]|\\\r?\n)*\(", data) is not None

@@ -10,9 +10,9 @@ from rslint.project import ir
 
 @dataclass(frozen=True)
 class LocalBinding:
-    """One binding. `kind`: "parameter" (`position`), "value", "entered" (`with … as`), "element" (`for … in`,
-    `position` >= 0 inside a tuple target), "annotation", "import" (`text` the dotted target), "define" (`text` the
-    identity), "raised" (`except … as`) or "opaque"."""
+    """One binding. `kind`: "parameter" (`position`), "value", "entered" (`with … as`), "element" (`for …
+    in`, `position` >= 0 inside a tuple target), "annotation", "import" (`text` the dotted target),
+    "define" (`text` the identity), "raised" (`except … as`) or "opaque"."""
 
     kind: str
     expression: ir.Expr | None = None
@@ -22,7 +22,8 @@ class LocalBinding:
 
 @dataclass(frozen=True)
 class LocalNames:
-    """`bindings` by name; `outer` are the names declared global or nonlocal; `stars` the modules star-imported."""
+    """`bindings` by name; `outer` are the names declared global or nonlocal; `stars` the modules
+    star-imported."""
 
     bindings: dict[str, tuple[LocalBinding, ...]]
     outer: frozenset[str]

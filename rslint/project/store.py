@@ -1,4 +1,4 @@
-"""Gives out facts, sources and lowered functions by module; files without a marker are parsed when first asked for."""
+"""Gives out facts, sources and lowered functions; files without a marker are parsed when first asked for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rslint.project.facts import ClassFacts, FileFacts, FunctionFacts
 from rslint.project.index import Index, facts_of_source
 from rslint.project.lower import lower_definition, lower_module, lower_slice, nested_definitions
 from rslint.project.parsing import parse
-from rslint.project.scan import calls_name, derives_from
+from rslint.project.scan import calls_name
 from rslint.project.source import Source, Unreadable, read_source
 
 _DECODER = msgspec.msgpack.Decoder(FileFacts)
@@ -25,7 +25,8 @@ def module_of(identity: str) -> str:
 
 
 class FactStore:
-    """Lazy views of an index. What is given out depends on the index alone, never on what was asked before."""
+    """Lazy views of an index. What is given out depends on the index alone, never on what was asked
+    before."""
 
     def __init__(self, index: Index) -> None:
         self.index = index
@@ -80,7 +81,8 @@ class FactStore:
         return self._classes[module].get(identity)
 
     def source(self, identity: str) -> Source:
-        """The source of a module, function or class. Raises KeyError for modules the project does not have."""
+        """The source of a module, function or class. Raises KeyError for modules the project does not
+        have."""
         module = module_of(identity)
         if module not in self._sources:
             source = read_source(self.index.files[module], self.index.data[module])
@@ -90,7 +92,8 @@ class FactStore:
         return self._sources[module]
 
     def lowered(self, identity: str) -> ir.Function:
-        """The function's IR (for a ClassId, its body as a function). Raises KeyError for unknown identities."""
+        """The function's IR (for a ClassId, its body as a function). Raises KeyError for unknown
+        identities."""
         if identity not in self._lowered:
             self._lowered[identity] = self._lower(identity)
         return self._lowered[identity]
@@ -130,9 +133,7 @@ class FactStore:
 
     def modules_deriving(self, name: str) -> tuple[str, ...]:
         """The modules in which a class may derive from one called `name`."""
-        return tuple(
-            module for module in self.modules_with(name) if derives_from(self.index.data[module], name)
-        )
+        return tuple(self.index.bases.get(name.encode(), ()))
 
     def calling(self, name: str) -> tuple[str, ...]:
         """Functions that call something whose last name is `name`."""
