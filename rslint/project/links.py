@@ -260,6 +260,16 @@ class Links:
             self._top_level[module] = table
         return self._top_level[module].get(name, [])
 
+    def bound_names(self, module: str) -> frozenset[str]:
+        """The names a module imports or assigns at its top level, whatever they hold."""
+        return self.remember(("bound", module), lambda: self._bound_names(module))
+
+    def _bound_names(self, module: str) -> frozenset[str]:
+        facts = self.store.facts(module)
+        if facts is None:
+            return frozenset()
+        return frozenset([*(name for name, _ in facts.imports), *facts.functions[0].stores])
+
     def global_bindings(self, module: str, name: str) -> list[BindingFacts]:
         """The ways a module's global of this name is assigned."""
         if module not in self._globals:

@@ -49,11 +49,17 @@ def lower_slice(
     node = body[0]
     if len(body) != 1 or len(tree.body) != 1 or not isinstance(node, DEFINITIONS):
         raise SyntaxError(f"the rows of {identity} are no definition on their own")
-    return lower_definition(node, identity, owner, is_package, shift=row - (2 if indented else 1))
+    shift = row - (2 if indented else 1)
+    return lower_definition(node, identity, owner, is_package, shift, may_yield="yield" in slice_text)
 
 
 def lower_definition(
-    node: Definition, identity: str, owner: str | None, is_package: bool = False, shift: int = 0
+    node: Definition,
+    identity: str,
+    owner: str | None,
+    is_package: bool = False,
+    shift: int = 0,
+    may_yield: bool = True,
 ) -> ir.Function:
     """Lower a parsed `def`, or the body of a `class` as the function that executes it."""
     setting = _setting(node.body, identity, is_package, shift)
@@ -67,7 +73,7 @@ def lower_definition(
         returns=None if isinstance(node, ast.ClassDef) else lower_optional(node.returns, shift),
         body=_block(node.body, setting, 0),
         is_async=isinstance(node, ast.AsyncFunctionDef),
-        is_generator=not is_class and has_yield(node.body),
+        is_generator=may_yield and not is_class and has_yield(node.body),
         span=span_of(node, shift),
     )
 

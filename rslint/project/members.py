@@ -19,9 +19,9 @@ def member_entities(links: Links, entity: Entity, name: str, depth: int) -> Enti
     if depth <= 0:
         return ()
     if entity.kind == "module":
-        return module_entities(links, entity.name, name, depth) or (
-            Entity("external", f"{entity.name}.{name}"),
-        )
+        found = module_entities(links, entity.name, name, depth)
+        bound = found or name in links.bound_names(entity.name)
+        return found if bound else (Entity("external", f"{entity.name}.{name}"),)
     if entity.kind in ("external", "object"):
         return (Entity("external", f"{entity.name}.{name}"),)
     if entity.kind == "container":

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.project.building import calls_in, links_of, target
 
 from rslint.project.links import Target
+from tests.project.building import calls_in, links_of, target
 
 
 def resolved(tmp_path: Path, files: dict[str, str], function: str, text: str) -> Target:
