@@ -1,4 +1,7 @@
-"""Findings made from comments in a file: `# raises`, `# also raises` and `# collective` behind a call."""
+"""Findings made from comments in a file: `# raises`, `# also raises` and `# collective` behind a call.
+
+Without such comments the first call of `fetch` raises and the first `broadcast_object_list` is skipped.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,12 @@ def _place(filename: str, lines: list[str], call: ast.Call) -> Place:
     return Place(filename, call.lineno, column, end_row, end_column)
 
 
+def _named(tree: ast.Module, name: str) -> ast.Call:
+    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+    named = [call for call in calls if ast.unparse(call.func).rpartition(".")[2] == name]
+    return min(named, key=lambda call: call.lineno)
+
+
 def marked_finding(
     text: str, filename: str = "/project/module.py", operations: tuple[str, ...] = ()
 ) -> Finding:
@@ -36,6 +45,9 @@ def marked_finding(
                     _calls_on(tree, row), key=lambda call: (call.end_lineno, call.end_col_offset or 0)
                 )
                 places[kind].append(_place(filename, lines, outermost))
+    if not places["raises"]:
+        places["raises"] = [_place(filename, lines, _named(tree, "fetch"))]
+        places["collective"] = [_place(filename, lines, _named(tree, "broadcast_object_list"))]
     related = [Related(place, "the collective that is skipped") for place in places["collective"]]
     related += [Related(place, "also raises: fetch") for place in places["also raises"]]
     (raising,) = places["raises"]

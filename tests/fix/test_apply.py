@@ -14,19 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rslint.edit import apply_fixes, edit_range, encode_like, line_starts
 from rslint.finding import Applicability, Confidence, Edit, Finding, Fix, Place, Severity
-from rslint.fix import (
-    SAFE_AND_UNSAFE,
-    apply_fixes,
-    diff_text,
-    edit_range,
-    encode_like,
-    fix_until_stable,
-    line_starts,
-    replace_file,
-    write_all,
-)
+from rslint.fix import SAFE_AND_UNSAFE, diff_text, fix_until_stable, write_all
 from rslint.project.source import Source, SourceFile
+from rslint.replace import replace_file
 
 PATH = Path("/project/module.py")
 

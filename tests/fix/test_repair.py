@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import ast
+import pickle
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from rslint_rules.divergence.repair import repaired
@@ -53,10 +57,17 @@ def test_what_is_repaired_adds_no_collective_unless_unsafe(case: str) -> None:
         return sum(call.rpartition(".")[2] in KNOWN for call in calls)
 
     extra = collectives("after.py") - collectives("before.py")
-    assert extra == (1 if case.startswith(("guard-", "runtime-")) else 0)
+    assert extra == (1 if case.startswith(("guard-", "runtime-guard")) else 0)
 
 
-KNOWN = {"broadcast_object_list", "all_reduce", "barrier", "all_gather_object", "rank_guard"}
+KNOWN = {
+    "broadcast_object_list",
+    "all_reduce",
+    "barrier",
+    "all_gather_object",
+    "rank_guard",
+    "broadcast_result",
+}
 
 LEADER = """
 def agree(rank, keys):
@@ -306,3 +317,51 @@ def f(rank):
     fix = repaired(text, marked_finding(text))
     assert fix is not None
     assert fix.applicability is Applicability.SAFE
+
+
+def helper() -> Callable[[Exception], Exception]:
+    """The function that repaired files carry, as it stands in a golden file."""
+    tree = ast.parse((GOLDEN / "envelope-two-arms" / "after.py").read_bytes())
+    (definition,) = (node for node in tree.body if getattr(node, "name", "") == "_picklable_error")
+    scope: dict[str, Any] = {"pickle": pickle}
+    exec(compile(ast.Module([definition], []), "helper", "exec"), scope)
+    return cast(Callable[[Exception], Exception], scope["_picklable_error"])
+
+
+class NeedsTwo(ConnectionError):
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(f"{host}:{port} refused")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "text"),
+    [
+        (KeyError("k"), KeyError, "'k'"),
+        (FileNotFoundError(2, "gone", "a.txt"), FileNotFoundError, "[Errno 2] gone: 'a.txt'"),
+        (NeedsTwo("host", 80), ConnectionError, "host:80 refused"),
+        (OSError(threading.Lock()), OSError, None),
+    ],
+)
+def test_an_error_travels_as_itself_or_its_nearest_base_that_pickles(
+    error: Exception, kind: type[Exception], text: str | None
+) -> None:
+    received = helper()(error)
+    assert type(received) is kind
+    assert pickle.loads(pickle.dumps(received)).args == received.args
+    assert text is None or str(received) == text
+
+
+def test_an_error_of_a_local_class_travels_as_its_base() -> None:
+    class Local(TimeoutError):
+        pass
+
+    assert type(helper()(Local("late"))) is TimeoutError
+
+
+@pytest.mark.parametrize(
+    "line", ["import cloudpickle as pickle", "def _picklable_error(error): return None", "pickle = object()"]
+)
+def test_no_repair_where_the_module_gives_its_names_another_meaning(line: str) -> None:
+    text = (GOLDEN / "guard-barrier" / "before.py").read_text()
+    text = text.replace("def fetch", f"{line}\n\n\ndef fetch")
+    assert repaired(text, marked_finding(text)) is None

@@ -2,7 +2,10 @@
 
 1. result envelope (safe): a leader produces, then an object broadcast carries the result;
 2. fold into the flag (safe): what raises decides a success flag that a reduction shares;
-3. guard (unsafe): an agreement before the skipped collective.
+3. guard (unsafe): an agreement before the skipped collective; `rank_guard` where the runtime is enabled.
+
+Where the runtime is enabled and the passage is exactly "produce, broadcast, take out", `broadcast_result`
+comes first.
 
 Not offered for coroutines and generators, inside `torch.compile`d or CUDA-graph code, where the raising call
 and the collective do not share a statement list, and wherever a precondition is not clear: a wrong repair is
@@ -16,9 +19,10 @@ from rslint.rule import FixRequest
 from rslint_rules.divergence.repair.envelope import envelope
 from rslint_rules.divergence.repair.fold import fold
 from rslint_rules.divergence.repair.guard import guard
-from rslint_rules.divergence.repair.plan import Plan
-from rslint_rules.divergence.repair.rewrite import NotCarriedOut, edits_of
-from rslint_rules.divergence.repair.site import Site, locate
+from rslint_rules.divergence.repair.plan import NotCarriedOut, Plan
+from rslint_rules.divergence.repair.result import result
+from rslint_rules.divergence.repair.rewrite import edits_of
+from rslint_rules.divergence.repair.site import Site, locate, rows
 
 DEFAULT_RUNTIME = "rslint_runtime"
 
@@ -35,7 +39,7 @@ def repaired(text: str, finding: Finding, runtime_module: str | None = None) -> 
     site = locate(text, finding)
     if site is None:
         return None
-    plan = _chosen(site, finding, runtime_module)
+    plan = _chosen(site, finding, runtime_module, text)
     if plan is None:
         return None
     try:
@@ -45,7 +49,9 @@ def repaired(text: str, finding: Finding, runtime_module: str | None = None) -> 
     return Fix(plan.applicability, plan.message, edits)
 
 
-def _chosen(site: Site, finding: Finding, runtime_module: str | None) -> Plan | None:
+def _chosen(site: Site, finding: Finding, runtime_module: str | None, text: str) -> Plan | None:
+    if runtime_module is not None and (plan := result(site, runtime_module, rows(text))):
+        return plan
     return envelope(site) or fold(site, _follows_another(finding)) or guard(site, runtime_module)
 
 

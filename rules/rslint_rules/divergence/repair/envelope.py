@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from rslint.finding import Applicability
 from rslint_rules.divergence.repair import names
+from rslint_rules.divergence.repair.additions import ERROR_COPY
 from rslint_rules.divergence.repair.plan import Append, Insert, Plan, Wrap, start
-from rslint_rules.divergence.repair.rewrite import ERROR_COPY
 from rslint_rules.divergence.repair.site import Site, own_nodes, ways_out
 from rslint_rules.divergence.repair.torch_calls import last_name
 

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 
 from rslint.finding import Applicability
 from rslint_rules.divergence.repair import names
+from rslint_rules.divergence.repair.additions import ERROR_COPY
 from rslint_rules.divergence.repair.envelope import is_leader_test
 from rslint_rules.divergence.repair.plan import Import, Insert, Plan, Wrap, start
-from rslint_rules.divergence.repair.rewrite import ERROR_COPY
 from rslint_rules.divergence.repair.site import Site, own_nodes, ways_out
 from rslint_rules.divergence.repair.torch_calls import GROUP_POSITIONS, group_of, last_name, torch_alias
 

@@ -17,7 +17,10 @@ def start(node: ast.stmt | ast.expr) -> Position:
 
 @dataclass(frozen=True)
 class Wrap:
-    """Put the siblings from `first` to `last` below `header` ("try:"), then add the lines of `trailer`."""
+    """Put the siblings from `first` to `last` below `header` ("try:"), then add the lines of `trailer`.
+
+    An empty `header` drops the siblings: the trailer takes their place.
+    """
 
     first: Position
     last: Position
@@ -72,3 +75,7 @@ class Plan:
     replaces: tuple[Replace, ...] = ()
     imports: tuple[Import, ...] = ()
     needs_error_copy: bool = False
+
+
+class NotCarriedOut(Exception):
+    """The concrete syntax does not have what the plan speaks of."""

@@ -15,9 +15,7 @@ DEEPEST = 150
 
 ALSO_RAISES = "also raises"
 _LINE_END = re.compile(r"\r\n|\r|\n")
-_CAPTURED = re.compile(
-    r"\b(compile|jit|script|trace|cuda_?graph|make_graphed_callables|dynamo)\b", re.IGNORECASE
-)
+_CAPTURED = re.compile(r"\b(compile|jit|cuda_?graph|make_graphed_callables|dynamo)\b", re.IGNORECASE)
 _CAPTURE_CONTEXT = re.compile(r"\bcuda\.graph\(|\bCUDAGraph\b|\bgraph_capture\(")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

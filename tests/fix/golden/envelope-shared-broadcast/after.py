@@ -5,9 +5,9 @@ import torch.distributed as dist
 
 def _picklable_error(error):
     """`error` as another rank receives it: of its own type, or of the nearest base type that pickles."""
-    for kind in type(error).__mro__:
+    for kind in (None, *type(error).__mro__):
         try:
-            return pickle.loads(pickle.dumps(error if kind is type(error) else kind(str(error))))
+            return pickle.loads(pickle.dumps(error if kind is None else kind(str(error))))
         except Exception:
             continue
     return RuntimeError(type(error).__name__)
