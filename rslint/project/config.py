@@ -1,4 +1,4 @@
-"""Reads `[tool.rslint]` strictly: what is not understood is said in one line, with its file, row and remedy."""
+"""Reads `[tool.rslint]` strictly: what it does not understand it says, with file, row and remedy."""
 
 from __future__ import annotations
 
@@ -23,15 +23,16 @@ _SELECTOR = re.compile(r"^[A-Z]+[0-9]*$")
 
 
 class ConfigError(Exception):
-    """Wrong use that ends the run: one line that names the file, the row where it is known, and the remedy."""
+    """Wrong use that ends the run: one line with the file, the row where it is known, and the remedy."""
 
 
 @dataclass(frozen=True)
 class Config:
     """The settings of one project; paths are absolute.
 
-    `select` empty means every rule. `src` holds source roots beside the ones found by layout. `target_version` is
-    "3.N". `lists_runtime` says that `rslint-runtime` is among the project's dependencies. `origin` is the file.
+    `select` empty means every rule. `src` holds source roots beside the ones found by layout.
+    `target_version` is "3.N". `lists_runtime` says that `rslint-runtime` is among the project's dependencies.
+    `origin` is the file.
     """
 
     select: tuple[str, ...] = ()
@@ -51,7 +52,8 @@ class Config:
 
 
 def load_config(path: Path) -> Config:
-    """The configuration of a pyproject.toml, or of a TOML file that holds the keys of `[tool.rslint]` at its top.
+    """The configuration of a pyproject.toml, or of a TOML file that holds the keys of `[tool.rslint]` at its
+    top.
 
     Raises ConfigError.
     """
@@ -130,7 +132,7 @@ class _Reading:
 
 
 def _row_of(text: str, key: str) -> int | None:
-    """The row of a key, searched below `[tool.rslint]` first: the TOML reader of the standard library keeps none."""
+    """The row of a key, searched below `[tool.rslint]` first: the TOML reader keeps none."""
     table = TABLE.search(text)
     start = table.start() if table else 0
     found = re.compile(rf"^[ \t\[]*(?:tool\.rslint\.)?[\"']?{re.escape(key)}[\"']?[ \t]*[=\].]", re.MULTILINE)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Project:
-    """`files` are sorted by path; `overrides` replaces the bytes of some of them (stdin, fixes not yet written)."""
+    """`files` are sorted by path; `overrides` replaces the bytes of some (stdin, fixes not yet written)."""
 
     root: Path
     files: tuple[SourceFile, ...]

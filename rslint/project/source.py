@@ -22,7 +22,7 @@ _LINE_WITHIN_MESSAGE = re.compile(r"\s+")
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One file of a project. `module` is its dotted name below the source root; a package's is its folder's."""
+    """One file of a project. `module` is its dotted name below the source root, a package's its folder's."""
 
     path: Path
     module: str
@@ -46,7 +46,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A file that cannot be read, decoded or parsed, and where. `vanished` ones are skipped rather than reported."""
+    """A file that cannot be read, decoded or parsed, and where. `vanished` ones are skipped, not reported."""
 
     path: Path
     row: int
@@ -56,7 +56,7 @@ class Unreadable:
 
 
 def read_bytes(path: Path) -> bytes | Unreadable:
-    """The bytes of a regular file. What is no regular file any more counts as vanished, for a FIFO never ends."""
+    """The bytes of a regular file. What is none any more counts as vanished, for a FIFO never ends."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             return Unreadable(path, 1, 1, "no regular file", vanished=True)

@@ -1,1 +1,1 @@
-"""RS9: what rslint says about its own run."""
+"""Rules about the files and comments themselves; the run reports them, for they need no analysis."""

@@ -1,0 +1,121 @@
+"""The command line's options: what `rslint check`, `explain` and `rules` accept, and what stands for what."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from rslint import __version__
+from rslint.project.config import CONFIDENCES
+
+COMMANDS = ("check", "explain", "rules")
+FORMATS = ("full", "concise", "json")
+STDIN = "-"
+
+_EPILOG = """\
+Exit codes: 0 nothing left to report, 1 findings left (or --diff would change something),
+2 wrong use, an unusable configuration, or an internal error."""
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options of one call; `check` is the command when none is named. Exits with 2 on wrong use."""
+    given = list(arguments)
+    first = next((item for item in given if not item.startswith("-")), None)
+    if first not in COMMANDS and not {"-h", "--help", "--version", "-V"} & set(given[:1]):
+        given.insert(0, "check")
+    return _parser().parse_args(given)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rslint",
+        description="Find and fix what makes the ranks of a distributed Python program fall out of step.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("-V", "--version", action="version", version=f"rslint {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{check,explain,rules}")
+    _add_check(
+        commands.add_parser(
+            "check",
+            help="check files and folders (the default command)",
+            epilog=_EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+    )
+    explain = commands.add_parser("explain", help="print the page of one rule", allow_abbrev=False)
+    explain.add_argument("code", metavar="CODE", help="a code or a name, for example RS101")
+    commands.add_parser("rules", help="list all installed rules", allow_abbrev=False)
+    return parser
+
+
+def _add_check(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "paths", nargs="*", type=Path, default=[], metavar="PATHS",
+        help="files and folders to report on [default: .]; `-` reads one file from standard input",
+    )  # fmt: skip
+    parser.add_argument("-V", "--version", action="version", version=f"rslint {__version__}")
+    _add_fixing(parser.add_argument_group("fixing"))
+    _add_rules(parser.add_argument_group("rules"))
+    _add_files(parser.add_argument_group("files"))
+    _add_output(parser.add_argument_group("output"))
+
+
+def _add_fixing(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--fix", action="store_true", help="apply safe fixes and write the files")
+    group.add_argument("--unsafe-fixes", action="store_true", help="with --fix or --diff: unsafe fixes too")
+    group.add_argument("--diff", action="store_true", help="print what --fix would change; write nothing")
+
+
+def _add_rules(group: argparse._ArgumentGroup) -> None:
+    for option, text in (
+        ("--select", "check these rules only: codes or prefixes, separated by commas, or ALL"),
+        ("--ignore", "leave these rules out"),
+        ("--extend-select", "check these rules as well"),
+    ):
+        group.add_argument(option, action="append", type=_codes, metavar="CODES", help=text)
+    group.add_argument("--preview", action="store_true", help="also report what is in preview")
+    group.add_argument("--min-confidence", choices=CONFIDENCES, help="report nothing below [default: medium]")
+
+
+def _add_files(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--config", type=Path, metavar="FILE", help="use this TOML file for every project")
+    group.add_argument("--isolated", action="store_true", help="read no configuration file")
+    group.add_argument("--extend-exclude", action="append", type=_patterns, metavar="PATTERNS",
+                       help="leave these out as well, written as in .gitignore")  # fmt: skip
+    group.add_argument("--force-exclude", action="store_true", help="apply excludes to named PATHS too")
+    group.add_argument("--stdin-filename", type=Path, metavar="FILE", help="the name of standard input")
+    group.add_argument("-j", "--jobs", type=_jobs, metavar="N", help="processes [default: one per CPU]")
+
+
+def _add_output(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--output-format", choices=FORMATS, default="full", help="[default: full]")
+    group.add_argument("-o", "--output-file", type=Path, metavar="FILE", help="write the report there")
+    group.add_argument("--statistics", action="store_true", help="count findings by rule instead")
+    group.add_argument("-e", "--exit-zero", action="store_true", help="exit with 0 even with findings")
+    group.add_argument(
+        "--exit-non-zero-on-fix", action="store_true", help="exit with 1 if anything was fixed"
+    )
+
+
+def _codes(text: str) -> tuple[str, ...]:
+    return tuple(code for code in re.split(r"[,\s]+", text) if code)
+
+
+def _patterns(text: str) -> tuple[str, ...]:
+    return tuple(pattern for pattern in text.split(",") if pattern)
+
+
+def _jobs(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of processes; give 1 or more")
+    return int(text)
+
+
+def flattened(given: Sequence[tuple[str, ...]] | None) -> tuple[str, ...] | None:
+    """The values of an option that may be repeated; None when it was not given."""
+    return None if given is None else tuple(item for items in given for item in items)
