@@ -7,12 +7,9 @@ right fails the test, so that the mark is removed. The analyzer never sees the m
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -44,21 +41,27 @@ def marks_of(text: str) -> dict[str, Marks]:
     return found
 
 
-def findings_below(folder: Path) -> dict[Path, Marks]:
-    """(row, code) of the findings by file, from one run over the folder."""
-    output = io.StringIO()
-    with contextlib.redirect_stdout(output):
-        status = cli.main(["check", "--isolated", "--exit-zero", "--output-format", "json", str(folder)])
-    assert status == 0, output.getvalue()
+def findings_below(folder: Path, report: Path) -> dict[Path, Marks]:
+    """(row, code) of the findings by file, from one run over the folder; `report` lies outside of it."""
+    arguments = [
+        "check",
+        "--isolated",
+        "--exit-zero",
+        "--output-format",
+        "json",
+        "--output-file",
+        str(report),
+    ]
+    assert cli.main([*arguments, str(folder)]) == 0
     found: dict[Path, Marks] = {}
-    for finding in json.loads(output.getvalue()):
+    for finding in json.loads(report.read_text(encoding="utf-8")):
         place = (finding["location"]["row"], finding["code"])
         found.setdefault(Path(finding["filename"]), Counter())[place] += 1
     return found
 
 
 @pytest.fixture(scope="module")
-def findings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Path, Marks]]:
+def findings(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Marks]:
     """Findings by fixture. Each program is a project of its own, so that none lends evidence to another."""
     root = tmp_path_factory.mktemp("fixtures").resolve()
     copies: dict[Path, Path] = {}
@@ -68,7 +71,7 @@ def findings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Path, Ma
         (project / "pyproject.toml").write_text("[tool.rslint]\n", encoding="utf-8")
         copies[program] = project / program.name
         copies[program].write_text(MARK.sub("", program.read_text(encoding="utf-8")), encoding="utf-8")
-    found = findings_below(root)
+    found = findings_below(root, tmp_path_factory.mktemp("report") / "findings.json")
     unknown = set(found) - set(copies.values())
     assert not unknown
     return {program: found.get(copy, Counter()) for program, copy in copies.items()}
@@ -117,13 +120,14 @@ def bytes_of(description: Path) -> tuple[int | None, bytes]:
 @pytest.mark.parametrize("description", UNREADABLE, ids=lambda path: path.stem)
 def test_an_unreadable_file_is_one_finding_and_the_rest_is_checked(description: Path, tmp_path: Path) -> None:
     row, data = bytes_of(description)
-    project = tmp_path.resolve()
+    project = tmp_path.resolve() / "project"
+    project.mkdir()
     (project / "pyproject.toml").write_text("[tool.rslint]\n", encoding="utf-8")
     broken, sound = project / "broken.py", project / "sound.py"
     broken.write_bytes(data)
     program = FIXTURES / "RS102" / "short-circuit-barrier" / "bug.py"
     sound.write_text(MARK.sub("", program.read_text(encoding="utf-8")), encoding="utf-8")
-    found = findings_below(project)
+    found = findings_below(project, tmp_path / "findings.json")
     assert set(found) == {broken, sound}
     assert found[sound] == marks_of(program.read_text(encoding="utf-8"))["expect"]
     (place,) = found[broken].elements()
