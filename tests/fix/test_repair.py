@@ -6,6 +6,7 @@ import ast
 import pickle
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -365,3 +366,19 @@ def test_no_repair_where_the_module_gives_its_names_another_meaning(line: str) -
     text = (GOLDEN / "guard-barrier" / "before.py").read_text()
     text = text.replace("def fetch", f"{line}\n\n\ndef fetch")
     assert repaired(text, marked_finding(text)) is None
+
+
+def test_no_repair_where_the_collective_lies_in_another_file() -> None:
+    text = (GOLDEN / "guard-barrier" / "before.py").read_text()
+    finding = marked_finding(text)
+    elsewhere = replace(
+        finding.related[0], place=replace(finding.related[0].place, filename="/project/other.py")
+    )
+    assert repaired(text, replace(finding, related=(elsewhere,))) is None
+
+
+def test_runtime_module_of_the_project_is_imported() -> None:
+    text = (GOLDEN / "runtime-guard" / "before.py").read_text()
+    fix = repaired(text, marked_finding(text), "engine.utils.rank_safety")
+    assert fix is not None
+    assert "from engine.utils.rank_safety import rank_guard\n" in applied(text, fix.edits)

@@ -225,7 +225,7 @@ def locate(text: str, finding: Finding) -> Site | None:
     Calls that only "also raise" are kept as far as they lie in the same function and before the collective.
     """
     module = parsed(text)
-    if module is None or not finding.related:
+    if module is None or not finding.related or finding.related[0].place.filename != finding.place.filename:
         return None
     text_rows = rows(text)
     collective = _find(module, text_rows, finding.related[0].place)
