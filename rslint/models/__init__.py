@@ -1,0 +1,53 @@
+"""What calls into libraries mean: the knowledge in `*.toml`, and the questions that the analyses ask of it."""
+
+from rslint.models.knowledge import Collective, Models, load_models
+from rslint.models.load import ModelError
+from rslint.models.queries import (
+    LocalState,
+    Raising,
+    RankPredicate,
+    agreeing_name,
+    agreement_decorator,
+    axes_compatible,
+    axis_of,
+    collective_decorator,
+    collective_of,
+    entry_name,
+    is_world_size,
+    local_state,
+    raising,
+    rank_predicate,
+    silent,
+    starter_of,
+    terminates,
+    uniform,
+    world_size_name,
+    world_size_test,
+)
+
+__all__ = [
+    "Collective",
+    "LocalState",
+    "ModelError",
+    "Models",
+    "Raising",
+    "RankPredicate",
+    "agreeing_name",
+    "agreement_decorator",
+    "axes_compatible",
+    "axis_of",
+    "collective_decorator",
+    "collective_of",
+    "entry_name",
+    "is_world_size",
+    "load_models",
+    "local_state",
+    "raising",
+    "rank_predicate",
+    "silent",
+    "starter_of",
+    "terminates",
+    "uniform",
+    "world_size_name",
+    "world_size_test",
+]

@@ -1,0 +1,272 @@
+"""The models of one run: all model files put together, compiled for look-ups."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import TypeVar
+
+from rslint.models import schema
+from rslint.models.load import built_in_files, read_model_file
+from rslint.models.patterns import CallTable, Entry, Names, Receivers, call_table, names
+
+T = TypeVar("T")
+C = TypeVar("C", bound=schema.Calls)
+
+
+@dataclass(frozen=True)
+class Collective:
+    """A call that all ranks of a group must make in the same order.
+
+    Arguments are given as keyword and position (0-based, None where it can only be a keyword). `agrees` are the
+    arguments that hold the same value on every rank afterwards, `result_agrees` whether the result does. `parent`: all
+    ranks of the *parent* group take part, not only those of the group that is made or ended. `at_exit`: a context
+    manager whose exit is the collective. An error of an argument in `captures` does not skip the operation.
+    """
+
+    kind: str
+    group_position: int | None
+    group_keyword: str | None
+    receiver_is_group: bool
+    agrees: tuple[tuple[str, int | None], ...]
+    result_agrees: bool
+    source: tuple[str, int | None] | None
+    destination: tuple[str, int | None] | None
+    parent: bool
+    at_exit: bool
+    asynchronous: str | None
+    captures: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RankTest:
+    """`axis` None: read it off the text. `group` is the argument that names the group, keyword and position."""
+
+    axis: str | None
+    boolean: bool
+    group: tuple[str, int | None] | None
+
+
+@dataclass(frozen=True)
+class RaisingTraits:
+    """`strength` counts from 1 (strongest) to 5; `keywords`: only calls with one of these keywords are meant."""
+
+    kind: str
+    strength: int
+    exceptions: tuple[str, ...]
+    keywords: frozenset[str]
+
+
+@dataclass(frozen=True)
+class AgreementDecorator:
+    """`results` is the keyword that declares agreed results (None: the decorator alone does)."""
+
+    results: re.Pattern[str] | None
+    collective: bool
+
+
+@dataclass(frozen=True)
+class Models:
+    """Everything rslint knows of libraries and of naming conventions. Queries remember their answers in `memory`."""
+
+    collectives: CallTable[Collective]
+    collective_names: frozenset[str]
+    ranks: Mapping[str, RankTest]
+    rank_patterns: tuple[tuple[Names, RankTest], ...]
+    not_ranks: Names
+    axis_words: re.Pattern[str]
+    axis_of_word: Mapping[str, str]
+    raisings: CallTable[RaisingTraits]
+    conditional_raisings: CallTable[RaisingTraits]
+    silents: CallTable[bool]
+    states: CallTable[str]
+    uniforms: CallTable[bool]
+    uniform_attributes: Names
+    world_sizes: Names
+    size_names: Names
+    world_predicates: Names
+    agreeing_functions: Names
+    disagreeing_functions: Names
+    agreement_decorators: Mapping[str, AgreementDecorator]
+    terminating: CallTable[bool]
+    starters: CallTable[str]
+    entries: Names
+    exception_bases: Mapping[str, tuple[str, ...]]
+    swallowing: frozenset[str]
+    common_method_names: frozenset[str]
+    markers: tuple[str, ...]
+    memory: dict[tuple[str, str, str | None], object] = field(default_factory=dict, compare=False, repr=False)
+
+
+_STRENGTHS = {
+    "network": 1, "rpc": 1, "storage": 1, "timeout": 1, "native": 1,
+    "process": 5, "shm": 5, "file": 5, "serialisation": 5,
+}  # fmt: skip
+_EXCEPTIONS = {
+    "network": ("ConnectionError", "TimeoutError", "OSError"),
+    "rpc": ("ConnectionError", "TimeoutError", "RuntimeError"),
+    "storage": ("ConnectionError", "TimeoutError", "OSError"),
+    "timeout": ("TimeoutError",),
+    "native": ("RuntimeError",),
+    "process": ("OSError", "subprocess.SubprocessError"),
+    "shm": ("OSError",),
+    "file": ("OSError",),
+    "serialisation": ("ValueError", "EOFError"),
+}
+
+
+def load_models(extra: tuple[Path, ...] = ()) -> Models:
+    """The built-in models and those of `extra`, whose tables win. Raises `ModelError` for files that cannot be used."""
+    return compile_models((*built_in_files(), *(read_model_file(path) for path in extra)))
+
+
+def compile_models(files: Sequence[schema.ModelFile]) -> Models:
+    """Put files together; where two speak of the same name, the later one counts."""
+    receivers = _receiver_kinds(files)
+
+    def every(pick: Callable[[schema.ModelFile], Iterable[T]]) -> list[T]:
+        return [table for file in files for table in pick(file)]
+
+    def calls(tables: Iterable[C], value: Callable[[C, str], T]) -> CallTable[T]:
+        entries: list[Entry[T]] = []
+        for table in tables:
+            for last, part in _by_last_name(table):
+                entries.append(_entry(part, receivers, value(table, last)))
+        return call_table(entries)
+
+    def same(tables: Iterable[C], value: Callable[[C], T]) -> CallTable[T]:
+        return call_table([_entry(table, receivers, value(table)) for table in tables])
+
+    collectives = every(lambda f: f.collective)
+    raisings = every(lambda f: f.raising)
+    uniforms = every(lambda f: f.uniform)
+    sizes = every(lambda f: f.world_size)
+    agreements = every(lambda f: f.agreement)
+    ranks = every(lambda f: f.rank_predicate)
+    axes = {word: axis.name for axis in every(lambda f: f.axis) for word in axis.words}
+    return Models(
+        collectives=calls(collectives, _collective),
+        collective_names=frozenset(last for table in collectives for last in _last_names(table)),
+        ranks=MappingProxyType({name: _rank(table) for table in ranks for name in table.names}),
+        rank_patterns=tuple(
+            (names(table.patterns), _rank(table)) for table in reversed(ranks) if table.patterns
+        ),
+        not_ranks=names(p for table in every(lambda f: f.not_a_rank) for p in table.patterns),
+        axis_words=_words(axes),
+        axis_of_word=MappingProxyType(axes),
+        raisings=same([t for t in raisings if not t.keywords], _raising),
+        conditional_raisings=same([t for t in raisings if t.keywords], _raising),
+        silents=same(every(lambda f: f.silent), lambda _: True),
+        states=same(every(lambda f: f.local_state), lambda table: table.kind),
+        uniforms=same(uniforms, lambda _: True),
+        uniform_attributes=names(p for table in uniforms for p in table.attributes),
+        world_sizes=names(p for table in sizes for p in table.sizes),
+        size_names=names(p for table in sizes for p in (*table.sizes, *table.drops_rank)),
+        world_predicates=names(p for table in sizes for p in table.predicates),
+        agreeing_functions=names(p for table in agreements for p in table.functions),
+        disagreeing_functions=names(p for table in agreements for p in table.except_functions),
+        agreement_decorators=MappingProxyType(
+            {name: _decorator(table) for table in agreements for name in table.decorators}
+        ),
+        terminating=same(every(lambda f: f.terminates), lambda _: True),
+        starters=same(every(lambda f: f.starter), lambda table: table.how),
+        entries=names(p for table in every(lambda f: f.entry) for p in table.functions),
+        exception_bases=MappingProxyType(
+            {name: table.bases for table in every(lambda f: f.exception) for name in table.names}
+        ),
+        swallowing=frozenset(name for table in every(lambda f: f.swallowing) for name in table.names),
+        common_method_names=frozenset(name for file in files for name in file.common.methods),
+        markers=tuple(sorted({marker for file in files for marker in file.common.markers})),
+    )
+
+
+def _receiver_kinds(files: Sequence[schema.ModelFile]) -> dict[str, list[schema.ReceiverTable]]:
+    kinds: dict[str, list[schema.ReceiverTable]] = {}
+    for file in files:
+        for table in file.receiver:
+            kinds.setdefault(table.kind, []).append(table)
+    return kinds
+
+
+def _entry(table: schema.Calls, kinds: Mapping[str, list[schema.ReceiverTable]], value: T) -> Entry[T]:
+    on = [one for kind in table.on for one in kinds.get(kind, [])]
+    receivers = Receivers(
+        names([*table.receivers, *(p for one in on for p in one.names)]),
+        names([*table.types, *(p for one in on for p in one.types)]),
+        names([*table.except_receivers, *(p for one in on for p in one.except_names)]),
+        anything=not (table.receivers or table.types or table.on),
+    )
+    return Entry(table.names, table.spelled, table.methods, table.except_methods, receivers, value)
+
+
+def _last_names(table: schema.Calls) -> list[str]:
+    return sorted({*table.methods, *(name.rpartition(".")[2] for name in (*table.names, *table.spelled))})
+
+
+def _by_last_name(table: C) -> list[tuple[str, C]]:
+    """The table once for every last name it speaks of."""
+    parts: list[tuple[str, C]] = []
+    for last in _last_names(table):
+        changes = {
+            "names": tuple(name for name in table.names if name.rpartition(".")[2] == last),
+            "spelled": tuple(name for name in table.spelled if name.rpartition(".")[2] == last),
+            "methods": tuple(name for name in table.methods if name == last),
+        }
+        values = {key: getattr(table, key) for key in table.__struct_fields__}
+        parts.append((last, type(table)(**(values | changes))))
+    return parts
+
+
+def _collective(table: schema.CollectiveTable, last: str) -> Collective:
+    def argument(name: str | None) -> tuple[str, int | None] | None:
+        if name is None:
+            return None
+        return name, table.parameters.index(name) if name in table.parameters else None
+
+    group = argument(table.group)
+    agrees = [argument(name) for name in table.agrees if name != "result"]
+    return Collective(
+        kind=table.kind or last,
+        group_position=group[1] if group else None,
+        group_keyword=group[0] if group else None,
+        receiver_is_group=table.receiver_is_group,
+        agrees=tuple(one for one in agrees if one is not None),
+        result_agrees="result" in table.agrees,
+        source=argument(table.source),
+        destination=argument(table.destination),
+        parent=table.parent,
+        at_exit=table.exit,
+        asynchronous=table.asynchronous,
+        captures=table.captures,
+    )
+
+
+def _rank(table: schema.RankTable) -> RankTest:
+    group = None
+    if table.group is not None:
+        position = table.parameters.index(table.group) if table.group in table.parameters else None
+        group = (table.group, position)
+    return RankTest(table.axis, table.boolean, group)
+
+
+def _raising(table: schema.RaisingTable) -> RaisingTraits:
+    strength = _STRENGTHS[table.kind] if table.strength is None else table.strength
+    exceptions = table.exceptions or _EXCEPTIONS[table.kind]
+    return RaisingTraits(table.kind, strength, exceptions, frozenset(table.keywords))
+
+
+def _decorator(table: schema.AgreementTable) -> AgreementDecorator:
+    if table.results is None:
+        return AgreementDecorator(None, table.collective)
+    declared = re.compile(rf"\b{re.escape(table.results)}=(?!None\b|False\b)")
+    return AgreementDecorator(declared, table.collective)
+
+
+def _words(axes: Mapping[str, str]) -> re.Pattern[str]:
+    """Matches axis words between underscores or ends of names; where one starts with another, the longer."""
+    longest_first = sorted(axes, key=lambda word: (-len(word), word))
+    alternatives = "|".join(re.escape(word) for word in longest_first) or r"(?!)"
+    return re.compile(rf"(?<![a-z0-9])(?:{alternatives})(?![a-z0-9])")

@@ -1,0 +1,183 @@
+"""Matches dotted names and calls against many shell patterns at once: a table first, then one regular expression."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+_GLOB = re.compile(r"[*?\[]")
+
+
+@dataclass(frozen=True)
+class Names:
+    """A set of names, some of them shell patterns (`*`, `?`, `[…]`); case counts."""
+
+    exact: frozenset[str]
+    pattern: re.Pattern[str] | None
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.exact or (self.pattern is not None and self.pattern.match(name) is not None)
+
+    def __bool__(self) -> bool:
+        return bool(self.exact) or self.pattern is not None
+
+
+def names(patterns: Iterable[str]) -> Names:
+    """Compile patterns; those without wildcards become a set."""
+    every = sorted(set(patterns))
+    globs = [fnmatch.translate(one) for one in every if _GLOB.search(one)]
+    return Names(
+        frozenset(one for one in every if not _GLOB.search(one)),
+        re.compile("|".join(globs)) if globs else None,
+    )
+
+
+def last_part(dotted: str) -> str:
+    """The last name of dotted text: `self._get_tp_group()` and `self.get_tp_group` both give `get_tp_group`.
+
+    Leading underscores, call brackets and subscripts are dropped and letters lowered, so that one pattern covers
+    the spellings of one thing.
+    """
+    text = dotted.rpartition(".")[2]
+    return text.partition("(")[0].partition("[")[0].lstrip("_").lower()
+
+
+def type_name(dotted: str) -> str:
+    """The class name of a ClassId (`package.module:Class`) or of an external dotted type."""
+    return dotted.rpartition(":")[2].rpartition(".")[2]
+
+
+@dataclass(frozen=True)
+class Receivers:
+    """What the receiver of a method must look like; `anything` where a table gives no condition."""
+
+    names: Names
+    types: Names
+    excluded: Names
+    anything: bool
+
+
+@dataclass(frozen=True)
+class _Method(Generic[T]):
+    methods: Names
+    excluded: Names
+    receivers: Receivers
+    value: T
+
+
+@dataclass(frozen=True)
+class Entry(Generic[T]):
+    """One table of a model file, ready to be matched; the words are those of `schema.Calls`."""
+
+    names: tuple[str, ...]
+    spelled: tuple[str, ...]
+    methods: tuple[str, ...]
+    excluded: tuple[str, ...]
+    receivers: Receivers
+    value: T
+
+
+@dataclass(frozen=True)
+class Hit(Generic[T]):
+    """`certainty` is "model" where a dotted name or a type told, "name" where only the spelling did."""
+
+    value: T
+    certainty: str
+
+
+@dataclass(frozen=True)
+class CallTable(Generic[T]):
+    """Finds the table that speaks of a call. Later files win over earlier ones, names over methods."""
+
+    exact: dict[str, T]
+    globs: tuple[tuple[Names, T], ...]
+    spelled: tuple[tuple[Names, T], ...]
+    by_method: dict[str, tuple[_Method[T], ...]]
+    by_pattern: tuple[_Method[T], ...]
+    memory: dict[tuple[str | None, str, tuple[str, ...]], Hit[T] | None] = field(
+        default_factory=dict, compare=False, repr=False
+    )
+
+    def find(self, external: str | None, text: str, types: tuple[str, ...] = ()) -> Hit[T] | None:
+        """The table for a call that leaves the project as `external` (None: it does not, or nobody knows)."""
+        key = (external, text, types)
+        if key not in self.memory:
+            self.memory[key] = self._find(external, text, types)
+        return self.memory[key]
+
+    def named(self, external: str) -> T | None:
+        """The table whose `names` hold this dotted name."""
+        found = self.exact.get(external)
+        if found is not None:
+            return found
+        return next((value for pattern, value in self.globs if external in pattern), None)
+
+    def _find(self, external: str | None, text: str, types: tuple[str, ...]) -> Hit[T] | None:
+        if external is not None:
+            value = self.named(external)
+            if value is not None:
+                return Hit(value, "model")
+        else:
+            for pattern, value in self.spelled:
+                if text in pattern:
+                    return Hit(value, "name")
+        receiver, _, method = text.rpartition(".")
+        if external is not None and "." in external:
+            outer, _, inner = external.rpartition(".")
+            method = method or inner
+            types = (*types, outer)
+        if not receiver and not types:
+            return None
+        return self._method(method, receiver, types)
+
+    def _method(self, method: str, receiver: str, types: tuple[str, ...]) -> Hit[T] | None:
+        last = last_part(receiver)
+        kinds = [type_name(one) for one in types]
+        for one in (*self.by_method.get(method, ()), *self.by_pattern):
+            if method in one.excluded or (one.methods and method not in one.methods):
+                continue
+            wanted = one.receivers
+            if any(
+                kind in wanted.types or full in wanted.types for kind, full in zip(kinds, types, strict=True)
+            ):
+                return Hit(one.value, "model")
+            if last in wanted.excluded or not receiver:
+                continue
+            if wanted.anything or last in wanted.names:
+                return Hit(one.value, "name")
+        return None
+
+
+def call_table(entries: Sequence[Entry[T]]) -> CallTable[T]:
+    """Build a table; of two entries for the same name the later one counts."""
+    exact: dict[str, T] = {}
+    globs: list[tuple[Names, T]] = []
+    spelled: list[tuple[Names, T]] = []
+    by_method: dict[str, list[_Method[T]]] = {}
+    by_pattern: list[_Method[T]] = []
+    for entry in reversed(entries):
+        for name in entry.names:
+            if _GLOB.search(name):
+                globs.append((names([name]), entry.value))
+            else:
+                exact.setdefault(name, entry.value)
+        if entry.spelled:
+            spelled.append((names(entry.spelled), entry.value))
+        if not entry.methods:
+            continue
+        plain = [one for one in entry.methods if not _GLOB.search(one)]
+        excluded = names(entry.excluded)
+        for one in plain:
+            by_method.setdefault(one, []).append(
+                _Method(names([one]), excluded, entry.receivers, entry.value)
+            )
+        if len(plain) < len(entry.methods):
+            patterns = names(one for one in entry.methods if _GLOB.search(one))
+            by_pattern.append(_Method(patterns, excluded, entry.receivers, entry.value))
+    methods = {name: tuple(found) for name, found in by_method.items()}
+    return CallTable(exact, tuple(globs), tuple(spelled), methods, tuple(by_pattern))

@@ -1,0 +1,241 @@
+"""The questions the analyses ask of the models. All are pure; answers are remembered."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar, cast
+
+from rslint.models.knowledge import Collective, Models
+from rslint.models.patterns import last_part
+
+T = TypeVar("T")
+
+_WORD = re.compile(r"[a-z0-9_]+")
+_COMPARED = re.compile(r"(?P<left>.+?) (?P<operator>==|!=|<=|>=|<|>) (?P<right>.+)")
+_MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
+_SEVERAL = {
+    (">", 0): True, (">", 1): True, (">=", 1): True, (">=", 2): True, ("!=", 0): True, ("!=", 1): True,
+    ("==", 0): False, ("==", 1): False, ("<=", 0): False, ("<=", 1): False, ("<", 1): False, ("<", 2): False,
+}  # fmt: skip
+_PARTS = {"tp": ("ep",)}
+_SILENT_WITHOUT_GROUP = frozenset({"pp", "cp", "ep", "dp", "sp", "cfg"})
+
+
+@dataclass(frozen=True)
+class RankPredicate:
+    """A value that is this rank, or (`boolean`) a test of it. `axis` is that of the group it counts in, "?" where the
+    text does not tell. `group` is the argument that names the group: keyword and position."""
+
+    axis: str
+    boolean: bool
+    group: tuple[str, int | None] | None = None
+
+
+@dataclass(frozen=True)
+class Raising:
+    """Why a call may raise on one rank alone: `strength` from 1 (strongest) to 5; `certainty` is "model" where a
+    dotted name or a type told, "name" where only the spelling did."""
+
+    kind: str
+    strength: int
+    exceptions: tuple[str, ...]
+    certainty: str
+
+
+@dataclass(frozen=True)
+class LocalState:
+    """What a call asks of this process or machine alone."""
+
+    kind: str
+
+
+def _remember(models: Models, question: str, text: str, dotted: str | None, compute: Callable[[], T]) -> T:
+    key = (question, text, dotted)
+    if key not in models.memory:
+        models.memory[key] = compute()
+    return cast(T, models.memory[key])
+
+
+def collective_of(
+    models: Models, dotted: str | None, text: str, receiver_types: tuple[str, ...] = ()
+) -> Collective | None:
+    """The collective a call is, by its dotted external name, its spelling or its receiver."""
+    last = text.rpartition(".")[2] or text
+    if last not in models.collective_names and (
+        dotted is None or dotted.rpartition(".")[2] not in models.collective_names
+    ):
+        return None
+    hit = models.collectives.find(dotted, text, receiver_types)
+    return None if hit is None else hit.value
+
+
+def rank_predicate(models: Models, text: str, dotted: str | None) -> RankPredicate | None:
+    """Whether a name, attribute or call (without its brackets) is a rank or a test of it.
+
+    `text` is dotted source text such as `self.tp_rank` or `get_pp_group().is_last_rank`, `dotted` its name outside the
+    project. Values that only sound like a rank (`lora_rank`, upper-case flags) are none.
+    """
+    return _remember(models, "rank", text, dotted, lambda: _rank_predicate(models, text, dotted))
+
+
+def _rank_predicate(models: Models, text: str, dotted: str | None) -> RankPredicate | None:
+    known = models.ranks.get(dotted or "")
+    if known is None:
+        raw = text.rpartition(".")[2]
+        last = last_part(text)
+        if last in models.not_ranks or (raw.isupper() and len(last.split("_")) > 2):
+            return None
+        known = next((test for patterns, test in models.rank_patterns if last in patterns), None)
+    if known is None:
+        return None
+    spelled = axis_of(models, text)
+    axis = spelled if spelled != "?" else known.axis or "?"
+    return RankPredicate(axis, known.boolean, known.group)
+
+
+def axis_of(models: Models, text: str) -> str:
+    """The axis of a group expression, by the last name in it that tells: "tp", "pp", …, "world", "?" (unknown).
+
+    A name that speaks of two axes (`dp_cp_group`) tells nothing.
+    """
+    return _remember(models, "axis", text, None, lambda: _axis_of(models, text))
+
+
+def _axis_of(models: Models, text: str) -> str:
+    if text == "None":
+        return "world"
+    for word in reversed(_WORD.findall(text.lower())):
+        axes = {models.axis_of_word[found] for found in models.axis_words.findall(word)}
+        if len(axes) == 1:
+            return axes.pop()
+        if axes:
+            return "?"
+    return "?"
+
+
+def refines(narrow: str, wide: str) -> bool:
+    """Whether the groups of one axis are parts of those of another: `attn_tp` of `tp`, and every `ep` of `tp`."""
+    return narrow.endswith(f"_{wide}") or narrow in _PARTS.get(wide, ())
+
+
+def axes_compatible(predicate: str, group: str) -> bool:
+    """Whether a test of `predicate`'s axis may come out differently on the ranks of one group of axis `group`."""
+    if predicate in ("world", "local", "node", "?") or predicate == group or group == "world":
+        return True
+    if group == "?":
+        return not any(predicate == axis or refines(predicate, axis) for axis in _SILENT_WITHOUT_GROUP)
+    return refines(predicate, group) or refines(group, predicate)
+
+
+def raising(
+    models: Models,
+    dotted: str | None,
+    text: str,
+    receiver_types: tuple[str, ...],
+    has_keyword: frozenset[str],
+) -> Raising | None:
+    """Why a call that leaves the project may raise on one rank alone; None for calls that are known not to."""
+    hit = models.raisings.find(dotted, text, receiver_types)
+    if hit is None and has_keyword:
+        conditional = models.conditional_raisings.find(dotted, text, receiver_types)
+        if conditional is not None and not conditional.value.keywords.isdisjoint(has_keyword):
+            hit = conditional
+    if hit is None or (hit.certainty == "name" and dotted is not None and models.silents.named(dotted)):
+        return None
+    traits = hit.value
+    return Raising(traits.kind, traits.strength, traits.exceptions, hit.certainty)
+
+
+def silent(models: Models, dotted: str | None, text: str) -> bool:
+    """Whether a call is never a reason to raise on one rank alone."""
+    return models.silents.find(dotted, text) is not None
+
+
+def local_state(
+    models: Models, dotted: str | None, text: str, receiver_types: tuple[str, ...] = ()
+) -> LocalState | None:
+    """What of its own process or machine a call asks for."""
+    hit = models.states.find(dotted, text, receiver_types)
+    return None if hit is None else LocalState(hit.value)
+
+
+def uniform(models: Models, dotted: str | None, text: str) -> bool:
+    """Whether a call or attribute gives the same value on all ranks: sizes of groups, configuration, environment."""
+    return _remember(models, "uniform", text, dotted, lambda: _uniform(models, dotted, text))
+
+
+def _uniform(models: Models, dotted: str | None, text: str) -> bool:
+    if models.uniforms.find(dotted, text) is not None or text in models.uniform_attributes:
+        return True
+    return is_world_size(models, text)
+
+
+def is_world_size(models: Models, text: str) -> bool:
+    """Whether the text names the size of a group: `world_size`, `self.tp_size`, `dist.get_world_size()`."""
+    last = last_part(text).removeprefix("get_")
+    if last in models.world_sizes:
+        return True
+    return last.endswith("_size") and models.axis_words.fullmatch(last.removesuffix("_size")) is not None
+
+
+def world_size_name(models: Models, name: str) -> bool:
+    """Whether a value assigned to this name is a size or a count and no longer a rank."""
+    return last_part(name) in models.size_names
+
+
+def world_size_test(models: Models, text: str) -> bool | None:
+    """The outcome, when there are several ranks, of a condition that only asks whether there are; None for others.
+
+    `text` is one operand without `not`: `world_size > 1`, `1 == self.tp_size`, `dist.is_initialized()`.
+    """
+    return _remember(models, "several", text, None, lambda: _world_size_test(models, text))
+
+
+def _world_size_test(models: Models, text: str) -> bool | None:
+    compared = _COMPARED.fullmatch(text)
+    if compared is None:
+        bare = text.removesuffix("()")
+        return True if bare in models.world_predicates or last_part(bare) in models.world_predicates else None
+    left, operator, right = compared["left"], compared["operator"], compared["right"]
+    if left.isdigit():
+        left, operator, right = right, _MIRRORED[operator], left
+    if not right.isdigit() or not is_world_size(models, left):
+        return None
+    return _SEVERAL.get((operator, int(right)))
+
+
+def agreement_decorator(models: Models, text: str) -> bool:
+    """Whether a decorator, as written, declares that the function's results are the same on all ranks."""
+    known = models.agreement_decorators.get(last_part(text.partition("(")[0]))
+    return known is not None and (known.results is None or known.results.search(text) is not None)
+
+
+def collective_decorator(models: Models, text: str) -> str | None:
+    """The name of the virtual collective that calls of a function with this decorator are; None for others."""
+    head = text.partition("(")[0]
+    known = models.agreement_decorators.get(last_part(head))
+    return last_part(head) if known is not None and known.collective else None
+
+
+def agreeing_name(models: Models, name: str) -> bool:
+    """Whether a function of this name gives all ranks the same arguments and result, as the collectives do."""
+    last = last_part(name)
+    return last in models.agreeing_functions and last not in models.disagreeing_functions
+
+
+def terminates(models: Models, dotted: str | None, text: str) -> bool:
+    """Whether the call ends this process or its parent, so that peers are not left waiting for long."""
+    return models.terminating.find(dotted, text) is not None
+
+
+def starter_of(models: Models, dotted: str | None, text: str) -> str | None:
+    """What a call starts with the function it is given: "thread", "task", "process"; None: nothing."""
+    hit = models.starters.find(dotted, text)
+    return None if hit is None else hit.value
+
+
+def entry_name(models: Models, name: str) -> bool:
+    """Whether a function of this name is by convention the main function of a process."""
+    return name in models.entries
