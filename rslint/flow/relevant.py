@@ -9,7 +9,7 @@ from rslint.flow.meaning import meaning_of
 from rslint.flow.reasons import guarded_calls, handler_catches, swallowed_types
 from rslint.models import world_size_test
 from rslint.project import ir
-from rslint.project.text import last_name, statements
+from rslint.project.text import last_name, render, statements
 
 DEPTH = 6
 
@@ -159,7 +159,7 @@ def surroundings(k: Knowledge, function: ir.Function) -> Surroundings:
     return Surroundings(
         call=call,
         context=context,
-        world_size_test=lambda e: world_size_test(k.models, e),
+        world_size_test=lambda e: world_size_test(k.models, render(e)),
         catches=lambda types, exception: handler_catches(k, identity, types, exception),
         swallows=lambda e: swallowed_types(k, identity, e),
         aliases=single_assignments(function),
