@@ -125,7 +125,7 @@ def test_an_unreadable_file_is_one_finding_and_the_rest_is_checked(description: 
     (project / "pyproject.toml").write_text("[tool.rslint]\n", encoding="utf-8")
     broken, sound = project / "broken.py", project / "sound.py"
     broken.write_bytes(data)
-    program = FIXTURES / "RS102" / "short-circuit-barrier" / "bug.py"
+    program = FIXTURES / "RS102" / "barrier-two-calls-below" / "bug.py"
     sound.write_text(MARK.sub("", program.read_text(encoding="utf-8")), encoding="utf-8")
     found = findings_below(project, tmp_path / "findings.json")
     assert set(found) == {broken, sound}
