@@ -41,11 +41,11 @@ def _entry_points() -> list[EntryPoint]:
 def _rules_of(point: EntryPoint) -> tuple[Rule, ...]:
     try:
         offered = point.load()
+        rules = (offered,) if isinstance(offered, Rule) else tuple(offered())
     except (ImportError, AttributeError) as error:
         raise ConfigError(
             f"rules of {point.value} cannot be loaded: {error}; reinstall or uninstall it"
         ) from None
-    rules = (offered,) if isinstance(offered, Rule) else tuple(offered())
     strangers = [rule for rule in rules if not isinstance(rule, Rule)]
     if strangers:
         raise ConfigError(f"{point.value} offers {strangers[0]!r}, which is no rslint.rule.Rule; correct it")

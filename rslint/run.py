@@ -33,6 +33,7 @@ class Settings:
     """What a face says about rules; None leaves it to each project's configuration.
 
     A given `select` replaces the configured `select` and `ignore`, a given `ignore` the configured `ignore`.
+    `only` narrows whatever else is selected to these codes (flake8's own selection).
     """
 
     select: tuple[str, ...] | None = None
@@ -40,6 +41,7 @@ class Settings:
     extend_select: tuple[str, ...] = ()
     preview: bool = False
     min_confidence: str | None = None
+    only: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,8 @@ class _ProjectRun:
         self.reported = reported & self.files.keys()
         self.selection = selection_of(project.config, request.settings)
         self.enabled = enabled_codes(rules, self.selection)
+        if request.settings.only is not None:
+            self.enabled &= request.settings.only
         self.ignores = tuple(
             (GitIgnoreSpec.from_lines([pattern]), codes) for pattern, codes in project.config.per_file_ignores
         )

@@ -107,7 +107,7 @@ class _Discovery:
         return sorted(dict.fromkeys(folders)), list(dict.fromkeys(files))
 
     def root_of(self, folder: Path) -> Root | None:
-        """The root of a folder the user named: its own if the enclosing project excludes it; None: leave it."""
+        """The root of a folder the user named: its own if the project around excludes it; None: leave it."""
         root = root_above(folder)
         if excluded_on_the_way(folder, root.path, self.excluding(root).excludes):
             if self.request.force_exclude:
