@@ -168,13 +168,23 @@ def _carries(statements: Sequence[ast.stmt], payload: ast.expr, produced: frozen
     return bool(names.read([payload]) & carried)
 
 
-def _stand_ins(shape: _Shape, payload: ast.expr, needed: frozenset[str]) -> str | None:
+def _unchanged(wrapped: Sequence[ast.stmt], before: ast.stmt | None) -> frozenset[str]:
+    """Names that `before` sets to None and that keep it when the one wrapped assignment fails."""
+    placeholder = isinstance(before, ast.Assign) and ast.unparse(before.value) == "None"
+    single = len(wrapped) == 1 and isinstance(wrapped[0], ast.Assign)
+    return frozenset(names.bound([before])) if before is not None and placeholder and single else frozenset()
+
+
+def _stand_ins(
+    shape: _Shape, payload: ast.expr, needed: frozenset[str], before: ast.stmt | None
+) -> str | None:
     """Statements that bind what the wrapped ones may leave unbound; None if a list's length is not clear."""
     wrapped = shape.arm[shape.first : shape.last + 1]
     lines: list[str] = []
     plain: list[str] = []
+    unchanged = _unchanged(wrapped, before) - frozenset(names.bound(shape.arm[: shape.first]))
     for name in names.bound(wrapped):
-        if name not in needed:
+        if name not in needed or name in unchanged:
             continue
         if isinstance(payload, ast.Name) and name == payload.id:
             length = _display_length(wrapped, name)
@@ -232,7 +242,9 @@ def envelope(site: Site) -> Plan | None:
         return None
     returns = _returns(shape.between)
     needed = names.read([*shape.between, carrier.payload])
-    stand_ins = _stand_ins(shape, carrier.payload, needed)
+    around = site.block if shape.shared else site.outer[-1].block
+    index = around.index(shape.choice)
+    stand_ins = _stand_ins(shape, carrier.payload, needed, around[index - 1] if index else None)
     if returns is None or stand_ins is None or ways_out(wrapped):
         return None
     return _plan(site, shape, carrier, returns, stand_ins)

@@ -26,7 +26,6 @@ def agree_on(rank, keys, group=None):
             found, size = fetch(keys)  # raises
         except Exception as error:
             own_failure, failure = error, _picklable_error(error)
-            size = found = None
     if not keys:
         if own_failure is not None:
             raise own_failure
