@@ -1,4 +1,4 @@
-"""What calls into libraries mean: the knowledge in `*.toml`, and the questions that the analyses ask of it."""
+"""What calls into libraries mean: knowledge in `*.toml`, and the questions that analyses ask of it."""
 
 from rslint.models.knowledge import Collective, Models, load_models
 from rslint.models.load import ModelError

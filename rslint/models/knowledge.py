@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from rslint.models import schema
-from rslint.models.load import built_in_files, read_model_file
+from rslint.models.load import ModelError, built_in_files, read_model_file
 from rslint.models.patterns import CallTable, Entry, Names, Receivers, call_table, names
 
 T = TypeVar("T")
@@ -22,9 +22,10 @@ class Collective:
     """A call that all ranks of a group must make in the same order.
 
     Arguments are given as keyword and position (0-based, None where it can only be a keyword). `agrees` are the
-    arguments that hold the same value on every rank afterwards, `result_agrees` whether the result does. `parent`: all
-    ranks of the *parent* group take part, not only those of the group that is made or ended. `at_exit`: a context
-    manager whose exit is the collective. An error of an argument in `captures` does not skip the operation.
+    arguments that hold the same value on every rank afterwards, `result_agrees` whether the result does.
+    `parent`: all ranks of the *parent* group take part, not only those of the group that is made or ended.
+    `at_exit`: a context manager whose exit is the collective. An error of an argument in `captures` does not skip
+    the operation.
     """
 
     kind: str
@@ -43,7 +44,7 @@ class Collective:
 
 @dataclass(frozen=True)
 class RankTest:
-    """`axis` None: read it off the text. `group` is the argument that names the group, keyword and position."""
+    """`axis` None: read it off the text. `group`: the argument that names the group, keyword and position."""
 
     axis: str | None
     boolean: bool
@@ -52,7 +53,7 @@ class RankTest:
 
 @dataclass(frozen=True)
 class RaisingTraits:
-    """`strength` counts from 1 (strongest) to 5; `keywords`: only calls with one of these keywords are meant."""
+    """`strength` counts from 1 (strongest) to 5; `keywords`: only calls with one of these are meant."""
 
     kind: str
     strength: int
@@ -70,13 +71,14 @@ class AgreementDecorator:
 
 @dataclass(frozen=True)
 class Models:
-    """Everything rslint knows of libraries and of naming conventions. Queries remember their answers in `memory`."""
+    """What rslint knows of libraries and of naming conventions. Queries keep their answers in `memory`."""
 
     collectives: CallTable[Collective]
     collective_names: frozenset[str]
     ranks: Mapping[str, RankTest]
     rank_patterns: tuple[tuple[Names, RankTest], ...]
     not_ranks: Names
+    not_rank_functions: frozenset[str]
     axis_words: re.Pattern[str]
     axis_of_word: Mapping[str, str]
     raisings: CallTable[RaisingTraits]
@@ -119,8 +121,38 @@ _EXCEPTIONS = {
 
 
 def load_models(extra: tuple[Path, ...] = ()) -> Models:
-    """The built-in models and those of `extra`, whose tables win. Raises `ModelError` for files that cannot be used."""
-    return compile_models((*built_in_files(), *(read_model_file(path) for path in extra)))
+    """The built-in models and those of `extra`, whose tables win. Raises `ModelError` for unusable files."""
+    built_in = built_in_files()
+    added = tuple(read_model_file(path) for path in extra)
+    known = {table.kind for file in (*built_in, *added) for table in file.receiver}
+    for path, file in zip(extra, added, strict=True):
+        _check(path, file, known)
+    return compile_models((*built_in, *added))
+
+
+def _check(path: Path, file: schema.ModelFile, kinds: set[str]) -> None:
+    """What the schema alone cannot tell. Raises `ModelError`."""
+    every: list[schema.Calls] = [
+        *file.collective, *file.raising, *file.silent, *file.local_state, *file.uniform, *file.terminates, *file.starter,
+    ]  # fmt: skip
+    for table in every:
+        for kind in table.on:
+            if kind not in kinds:
+                raise ModelError(
+                    f"{path}: unknown receiver kind `{kind}` in `on`: add a [[receiver]] of that kind"
+                )
+        if table.on and not table.methods:
+            raise ModelError(f"{path}: `on` without `methods`: name the methods that are meant")
+    for collective in file.collective:
+        if not _last_names(collective):
+            raise ModelError(
+                f"{path}: [[collective]] without `names`, `spelled` or `methods`: name the calls"
+            )
+        for name in _last_names(collective):
+            if not name.isidentifier():
+                raise ModelError(
+                    f"{path}: `{name}` in [[collective]] does not end in a plain name: spell it out"
+                )
 
 
 def compile_models(files: Sequence[schema.ModelFile]) -> Models:
@@ -146,6 +178,7 @@ def compile_models(files: Sequence[schema.ModelFile]) -> Models:
     sizes = every(lambda f: f.world_size)
     agreements = every(lambda f: f.agreement)
     ranks = every(lambda f: f.rank_predicate)
+    others = every(lambda f: f.not_a_rank)
     axes = {word: axis.name for axis in every(lambda f: f.axis) for word in axis.words}
     return Models(
         collectives=calls(collectives, _collective),
@@ -154,7 +187,8 @@ def compile_models(files: Sequence[schema.ModelFile]) -> Models:
         rank_patterns=tuple(
             (names(table.patterns), _rank(table)) for table in reversed(ranks) if table.patterns
         ),
-        not_ranks=names(p for table in every(lambda f: f.not_a_rank) for p in table.patterns),
+        not_ranks=names(p for table in others for p in table.patterns),
+        not_rank_functions=frozenset(name for table in others for name in table.names),
         axis_words=_words(axes),
         axis_of_word=MappingProxyType(axes),
         raisings=same([t for t in raisings if not t.keywords], _raising),

@@ -1,4 +1,4 @@
-"""Reads model files: TOML, checked against the schema; every problem becomes one line with file, line and remedy."""
+"""Reads model files: TOML, checked against the schema; a problem becomes one line with place and remedy."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _UNKNOWN = re.compile(r"unknown field `(\w+)`")
 
 
 class ModelError(Exception):
-    """A model file that cannot be used. The text is one line: file, line where known, what is wrong, what helps."""
+    """A model file that cannot be used. Its text is one line: file, line where known, problem, remedy."""
 
 
 @cache
@@ -34,7 +34,7 @@ def built_in_files() -> tuple[ModelFile, ...]:
 
 
 def read_model_file(path: Path) -> ModelFile:
-    """One file as tables. Raises `ModelError` when it cannot be read, is no TOML or does not fit the schema."""
+    """One file as tables. Raises `ModelError` when it is unreadable, no TOML or does not fit the schema."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -91,7 +91,7 @@ def _position(
 
 
 def _line_of(text: str, table: str | None, index: int, key: str | None) -> int | None:
-    """The line of a key in the index-th `[[table]]`; of the table's header where the key is not spelled there."""
+    """The line of a key in the index-th `[[table]]`, or of its header where the key is not spelled there."""
     header = None
     seen = -1
     inside = table is None

@@ -1,4 +1,4 @@
-"""Matches dotted names and calls against many shell patterns at once: a table first, then one regular expression."""
+"""Matches dotted names and calls against many shell patterns at once: tables first, then expressions."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def names(patterns: Iterable[str]) -> Names:
 def last_part(dotted: str) -> str:
     """The last name of dotted text: `self._get_tp_group()` and `self.get_tp_group` both give `get_tp_group`.
 
-    Leading underscores, call brackets and subscripts are dropped and letters lowered, so that one pattern covers
-    the spellings of one thing.
+    Leading underscores, call brackets and subscripts are dropped and letters lowered, so that one pattern
+    covers the spellings of one thing.
     """
     text = dotted.rpartition(".")[2]
     return text.partition("(")[0].partition("[")[0].lstrip("_").lower()

@@ -25,8 +25,11 @@ _SILENT_WITHOUT_GROUP = frozenset({"pp", "cp", "ep", "dp", "sp", "cfg"})
 
 @dataclass(frozen=True)
 class RankPredicate:
-    """A value that is this rank, or (`boolean`) a test of it. `axis` is that of the group it counts in, "?" where the
-    text does not tell. `group` is the argument that names the group: keyword and position."""
+    """A value that is this rank, or (`boolean`) a test of it.
+
+    `axis` is that of the group it counts in, "?" where the text does not tell. `group` is the argument that names
+    the group: keyword and position.
+    """
 
     axis: str
     boolean: bool
@@ -35,8 +38,11 @@ class RankPredicate:
 
 @dataclass(frozen=True)
 class Raising:
-    """Why a call may raise on one rank alone: `strength` from 1 (strongest) to 5; `certainty` is "model" where a
-    dotted name or a type told, "name" where only the spelling did."""
+    """Why a call may raise on one rank alone.
+
+    `strength` counts from 1 (strongest) to 5; `certainty` is "model" where a dotted name or a type told, "name"
+    where only the spelling did.
+    """
 
     kind: str
     strength: int
@@ -74,14 +80,16 @@ def collective_of(
 def rank_predicate(models: Models, text: str, dotted: str | None) -> RankPredicate | None:
     """Whether a name, attribute or call (without its brackets) is a rank or a test of it.
 
-    `text` is dotted source text such as `self.tp_rank` or `get_pp_group().is_last_rank`, `dotted` its name outside the
-    project. Values that only sound like a rank (`lora_rank`, upper-case flags) are none.
+    `text` is dotted source text such as `self.tp_rank` or `get_pp_group().is_last_rank`, `dotted` its name outside
+    the project. Values that only sound like a rank (`lora_rank`, upper-case flags) are none.
     """
     return _remember(models, "rank", text, dotted, lambda: _rank_predicate(models, text, dotted))
 
 
 def _rank_predicate(models: Models, text: str, dotted: str | None) -> RankPredicate | None:
-    known = models.ranks.get(dotted or "")
+    if dotted in models.not_rank_functions:
+        return None
+    known = models.ranks.get(dotted or text)
     if known is None:
         raw = text.rpartition(".")[2]
         last = last_part(text)
@@ -96,7 +104,7 @@ def _rank_predicate(models: Models, text: str, dotted: str | None) -> RankPredic
 
 
 def axis_of(models: Models, text: str) -> str:
-    """The axis of a group expression, by the last name in it that tells: "tp", "pp", …, "world", "?" (unknown).
+    """The axis of a group expression, by the last name in it that tells; "?" where none does.
 
     A name that speaks of two axes (`dp_cp_group`) tells nothing.
     """
@@ -116,12 +124,12 @@ def _axis_of(models: Models, text: str) -> str:
 
 
 def refines(narrow: str, wide: str) -> bool:
-    """Whether the groups of one axis are parts of those of another: `attn_tp` of `tp`, and every `ep` of `tp`."""
+    """Whether groups of one axis are parts of those of another: `attn_tp` of `tp`, and `ep` of `tp`."""
     return narrow.endswith(f"_{wide}") or narrow in _PARTS.get(wide, ())
 
 
 def axes_compatible(predicate: str, group: str) -> bool:
-    """Whether a test of `predicate`'s axis may come out differently on the ranks of one group of axis `group`."""
+    """Whether a test on one axis may come out differently on the ranks of one group of another axis."""
     if predicate in ("world", "local", "node", "?") or predicate == group or group == "world":
         return True
     if group == "?":
@@ -136,7 +144,7 @@ def raising(
     receiver_types: tuple[str, ...],
     has_keyword: frozenset[str],
 ) -> Raising | None:
-    """Why a call that leaves the project may raise on one rank alone; None for calls that are known not to."""
+    """Why a call that leaves the project may raise on one rank alone; None where nothing says so."""
     hit = models.raisings.find(dotted, text, receiver_types)
     if hit is None and has_keyword:
         conditional = models.conditional_raisings.find(dotted, text, receiver_types)
@@ -162,7 +170,7 @@ def local_state(
 
 
 def uniform(models: Models, dotted: str | None, text: str) -> bool:
-    """Whether a call or attribute gives the same value on all ranks: sizes of groups, configuration, environment."""
+    """Whether a call or attribute is the same on all ranks: sizes of groups, configuration, environment."""
     return _remember(models, "uniform", text, dotted, lambda: _uniform(models, dotted, text))
 
 
@@ -186,7 +194,7 @@ def world_size_name(models: Models, name: str) -> bool:
 
 
 def world_size_test(models: Models, text: str) -> bool | None:
-    """The outcome, when there are several ranks, of a condition that only asks whether there are; None for others.
+    """The outcome, with several ranks, of a condition that only asks whether there are; None for others.
 
     `text` is one operand without `not`: `world_size > 1`, `1 == self.tp_size`, `dist.is_initialized()`.
     """
@@ -213,14 +221,14 @@ def agreement_decorator(models: Models, text: str) -> bool:
 
 
 def collective_decorator(models: Models, text: str) -> str | None:
-    """The name of the virtual collective that calls of a function with this decorator are; None for others."""
+    """The virtual collective that calls of a function with this decorator are; None for others."""
     head = text.partition("(")[0]
     known = models.agreement_decorators.get(last_part(head))
     return last_part(head) if known is not None and known.collective else None
 
 
 def agreeing_name(models: Models, name: str) -> bool:
-    """Whether a function of this name gives all ranks the same arguments and result, as the collectives do."""
+    """Whether a function of this name leaves its arguments and result the same on all ranks."""
     last = last_part(name)
     return last in models.agreeing_functions and last not in models.disagreeing_functions
 

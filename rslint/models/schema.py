@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -21,9 +21,9 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 class Calls(Table, frozen=True, kw_only=True):
     """Which calls a table speaks of.
 
-    `names` are dotted names in their library, `spelled` dotted text as code writes it where its import is not known.
-    `methods` are last names that count on a receiver: one of the `[[receiver]]` kinds in `on`, one whose last name
-    matches `receivers`, or one of the types in `types`; all of them shell patterns.
+    `names` are dotted names in their library, `spelled` dotted text as code writes it where its import is not
+    known. `methods` are last names that count on a receiver: one of the `[[receiver]]` kinds in `on`, one whose
+    last name matches `receivers`, or one of the types in `types`; all of them shell patterns.
     """
 
     names: tuple[str, ...] = ()
@@ -69,7 +69,8 @@ class RankTable(Table, frozen=True, kw_only=True):
 
 
 class NotARankTable(Table, frozen=True, kw_only=True):
-    patterns: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = ()
 
 
 class AxisTable(Table, frozen=True, kw_only=True):
@@ -79,7 +80,7 @@ class AxisTable(Table, frozen=True, kw_only=True):
 
 class RaisingTable(Calls, frozen=True, kw_only=True):
     kind: RaisingKind
-    strength: int | None = None
+    strength: Annotated[int, msgspec.Meta(ge=1, le=5)] | None = None
     exceptions: tuple[str, ...] = ()
     keywords: tuple[str, ...] = ()
 
