@@ -15,7 +15,20 @@ from typing import TypeAlias
 Definition: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
-_BLOCKS = ("body", "handlers", "orelse", "finalbody", "cases")
+_BLOCKS: dict[type[ast.AST], tuple[str, ...]] = {
+    ast.If: ("orelse", "body"),
+    ast.For: ("orelse", "body"),
+    ast.AsyncFor: ("orelse", "body"),
+    ast.While: ("orelse", "body"),
+    ast.With: ("body",),
+    ast.AsyncWith: ("body",),
+    ast.Try: ("finalbody", "orelse", "handlers", "body"),
+    ast.ExceptHandler: ("body",),
+    ast.Match: ("cases",),
+    ast.match_case: ("body",),
+}
+if hasattr(ast, "TryStar"):
+    _BLOCKS[ast.TryStar] = _BLOCKS[ast.Try]
 
 
 def own_statements(body: Sequence[ast.AST]) -> Iterator[ast.AST]:
@@ -24,9 +37,8 @@ def own_statements(body: Sequence[ast.AST]) -> Iterator[ast.AST]:
     while pending:
         node = pending.pop()
         yield node
-        if not isinstance(node, DEFINITIONS):
-            for block in reversed(_BLOCKS):
-                pending.extend(reversed(getattr(node, block, None) or ()))
+        for block in _BLOCKS.get(type(node), ()):
+            pending += reversed(getattr(node, block))
 
 
 def is_overload(node: Definition) -> bool:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import gc
 import multiprocessing
 import os
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import msgspec
 
 from rslint.project.extract import extract_facts
 from rslint.project.facts import FileFacts
-from rslint.project.parsing import parse, problem_of
+from rslint.project.parsing import parse, problem_of, without_cycle_collection
 from rslint.project.project import Project
 from rslint.project.scan import DEFAULT_MARKERS, base_names, defined_names, holds_marker, words_of
 from rslint.project.source import Source, SourceFile, Unreadable, read_source
@@ -128,18 +126,6 @@ def _scan_all(
             yield from scanned
 
 
-@contextmanager
-def _without_cycle_collection() -> Iterator[None]:
-    """Syntax trees hold no cycles, and looking for some costs more than a third of parsing them."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
 def _start_method() -> multiprocessing.context.BaseContext:
     """Forking is cheap and safe while this process has one thread; a second one may hold a lock at the
     fork."""
@@ -167,7 +153,7 @@ def _chunks(work: Sequence[tuple[SourceFile, bytes]]) -> Iterator[list[tuple[Sou
 
 
 def _scan_chunk(chunk: Sequence[tuple[SourceFile, bytes]], markers: tuple[str, ...]) -> list[_Scanned]:
-    with _without_cycle_collection():
+    with without_cycle_collection():
         return [_scan(file, data, markers or DEFAULT_MARKERS) for file, data in chunk]
 
 

@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import msgspec
+
 from rslint.project import ir
+
+_CARRIERS = frozenset({ir.Keyword, ir.Generator, ir.WithItem})
+_NOT_VISITED = frozenset({ir.Name, ir.Constant, ir.Lambda, ir.Span, ir.Function, ir.Parameter})
+_NO_PARTS = """
+span kind attr operator operators name names identity is_async is_star captures irrefutable annotation
+"""
+_PARTS: dict[type, tuple[str, ...]] = {
+    kind: tuple(name for name in reversed(kind.__struct_fields__) if name not in _NO_PARTS.split())
+    for kind in vars(ir).values()
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind not in _NOT_VISITED
+}
 
 
 @dataclass(frozen=True)
@@ -56,14 +69,14 @@ def nodes(body: tuple[ir.Stmt, ...]) -> Iterator[ir.Stmt | ir.Expr | ir.Handler 
     pending: list[object] = list(reversed(body))
     while pending:
         node = pending.pop()
-        if isinstance(node, tuple):
-            pending.extend(reversed(node))
-        elif isinstance(node, (ir.Node, ir.Case, ir.Keyword, ir.Generator, ir.WithItem)):
-            if isinstance(node, (ir.Name, ir.Constant, ir.Lambda)):
-                continue
-            if not isinstance(node, (ir.Keyword, ir.Generator, ir.WithItem)):
+        kind = node.__class__
+        if kind is tuple:
+            pending += reversed(node)  # type: ignore[call-overload]
+        elif (fields := _PARTS.get(kind)) is not None:
+            if kind not in _CARRIERS:
                 yield node  # type: ignore[misc]
-            pending.extend(getattr(node, name) for name in reversed(node.__struct_fields__))
+            for name in fields:
+                pending.append(getattr(node, name))
 
 
 def _bindings(node: object) -> Iterator[tuple[str, LocalBinding]]:

@@ -11,7 +11,7 @@ from rslint.project import ir
 from rslint.project.facts import ClassFacts, FileFacts, FunctionFacts
 from rslint.project.index import Index, facts_of_source
 from rslint.project.lower import lower_definition, lower_module, lower_slice, nested_definitions
-from rslint.project.parsing import parse
+from rslint.project.parsing import parse, without_cycle_collection
 from rslint.project.scan import calls_name
 from rslint.project.source import Source, Unreadable, read_source
 
@@ -61,7 +61,8 @@ class FactStore:
             return _DECODER.decode(encoded)
         if module not in self.index.files:
             return None
-        facts = facts_of_source(self.source(module))
+        with without_cycle_collection():
+            facts = facts_of_source(self.source(module))
         return None if isinstance(facts, Unreadable) else facts
 
     def function(self, identity: str) -> FunctionFacts | None:

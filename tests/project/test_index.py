@@ -24,7 +24,8 @@ FILES = {
     "pkg/plain.py": "class Plain:\n    def go(self): self.step()\n    def step(self): pass\n",
     "pkg/child.py": "from pkg.plain import Plain as P\nclass Child(P):\n    def step(self): reduce(1)\n",
     "pkg/uses.py": (
-        "from pkg import reduce\nimport pkg.plain\ndef main(p: pkg.plain.Plain):\n    reduce(2)\n    p.step()\n"
+        "from pkg import reduce\nimport pkg.plain\n"
+        "def main(p: pkg.plain.Plain):\n    reduce(2)\n    p.step()\n"
     ),
     "pkg/broken.py": "def f(:\n",
     "pkg/broken_with_marker.py": "import torch.distributed\nx = (\n",
