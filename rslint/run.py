@@ -59,8 +59,9 @@ class RunRequest:
 
 @dataclass(frozen=True)
 class RunResult:
-    """Findings in order of place and code, the sources they speak of, and whole sentences for the user.
+    """Findings in order of place and code, and whole sentences for the user.
 
+    `sources` has every file that a finding speaks of or whose bytes were replaced;
     `skipped` tells what was passed over; `failures` which rules raised (the run is then incomplete).
     """
 
@@ -169,8 +170,9 @@ class _ProjectRun:
             for problem in unreadable
             if problem.vanished and problem.path in self.reported
         )
-        for path in {place.filename for finding in kept for place in places_of(finding)}:
-            self.source(Path(path), index)
+        spoken_of = {Path(place.filename) for finding in kept for place in places_of(finding)}
+        for path in spoken_of | self.project.overrides.keys():
+            self.source(path, index)
         return RunResult(tuple(kept), self.sources, skipped, tuple(self.failures), len(self.reported))
 
     # Sources ------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from rslint.models import load_models
+from rslint.models import ModelError, Models, load_models
 from rslint.project.config import Config, ConfigError, load_config
 from rslint.project.excludes import Excludes, Layer, excluded_on_the_way, excludes_above, patterns_at
 from rslint.project.modules import name_modules
@@ -170,7 +170,14 @@ class _Discovery:
     def project(self, root: Path, tree: _Tree) -> Project:
         overrides = {path: data for path, data in self.request.overrides.items() if path in tree.files}
         files = name_modules(root, tree.config.src, sorted(tree.files))
-        return Project(root, files, tree.config, load_models(tree.config.models), overrides)
+        return Project(root, files, tree.config, _models(tree.config.models), overrides)
+
+
+def _models(extra: tuple[Path, ...]) -> Models:
+    try:
+        return load_models(extra)
+    except ModelError as error:
+        raise ConfigError(str(error)) from None
 
 
 @dataclass
