@@ -34,7 +34,8 @@ _CHILDREN: dict[type[ast.AST], tuple[str, ...]] = {
     for kind in vars(ast).values()
     if isinstance(kind, type) and issubclass(kind, ast.AST)
 }
-_CHILDREN[ast.Constant] = ()
+for _kind in (ast.Constant, ast.MatchSingleton):
+    _CHILDREN[_kind] = ()  # what they hold are plain values
 
 
 @dataclass

@@ -103,6 +103,11 @@ def test_processes_and_one_process_agree(tmp_path: Path, monkeypatch: pytest.Mon
     assert build_index(project, jobs=2) == build_index(project, jobs=1)
 
 
+def test_patterns_that_hold_plain_values_are_no_nodes(tmp_path: Path) -> None:
+    text = "def f(x):\n    match x:\n        case True | None: g()\n        case {'a': False}: h()\n"
+    assert links_of(tmp_path, {"m.py": text}).calling("h") == ("m:f",)
+
+
 def test_facts_survive_serialisation(tmp_path: Path) -> None:
     for text in FILES.values():
         try:
