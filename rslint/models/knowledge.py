@@ -21,11 +21,11 @@ C = TypeVar("C", bound=schema.Calls)
 class Collective:
     """A call that all ranks of a group must make in the same order.
 
-    Arguments are given as keyword and position (0-based, None where it can only be a keyword). `agrees` are the
-    arguments that hold the same value on every rank afterwards, `result_agrees` whether the result does.
+    Arguments are given as keyword and position (0-based, None where it can only be a keyword). `agrees` are
+    the arguments that hold the same value on every rank afterwards, `result_agrees` whether the result does.
     `parent`: all ranks of the *parent* group take part, not only those of the group that is made or ended.
-    `at_exit`: a context manager whose exit is the collective. An error of an argument in `captures` does not skip
-    the operation.
+    `at_exit`: a context manager whose exit is the collective. An error of an argument in `captures` does not
+    skip the operation.
     """
 
     kind: str
@@ -133,7 +133,8 @@ def load_models(extra: tuple[Path, ...] = ()) -> Models:
 def _check(path: Path, file: schema.ModelFile, kinds: set[str]) -> None:
     """What the schema alone cannot tell. Raises `ModelError`."""
     every: list[schema.Calls] = [
-        *file.collective, *file.raising, *file.silent, *file.local_state, *file.uniform, *file.terminates, *file.starter,
+        *file.collective, *file.raising, *file.silent, *file.local_state, *file.uniform, *file.terminates,
+        *file.starter,
     ]  # fmt: skip
     for table in every:
         for kind in table.on:

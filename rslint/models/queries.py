@@ -27,8 +27,8 @@ _SILENT_WITHOUT_GROUP = frozenset({"pp", "cp", "ep", "dp", "sp", "cfg"})
 class RankPredicate:
     """A value that is this rank, or (`boolean`) a test of it.
 
-    `axis` is that of the group it counts in, "?" where the text does not tell. `group` is the argument that names
-    the group: keyword and position.
+    `axis` is that of the group it counts in, "?" where the text does not tell. `group` is the argument that
+    names the group: keyword and position.
     """
 
     axis: str
@@ -40,8 +40,8 @@ class RankPredicate:
 class Raising:
     """Why a call may raise on one rank alone.
 
-    `strength` counts from 1 (strongest) to 5; `certainty` is "model" where a dotted name or a type told, "name"
-    where only the spelling did.
+    `strength` counts from 1 (strongest) to 5; `certainty` is "model" where a dotted name or a type told,
+    "name" where only the spelling did.
     """
 
     kind: str
@@ -80,8 +80,8 @@ def collective_of(
 def rank_predicate(models: Models, text: str, dotted: str | None) -> RankPredicate | None:
     """Whether a name, attribute or call (without its brackets) is a rank or a test of it.
 
-    `text` is dotted source text such as `self.tp_rank` or `get_pp_group().is_last_rank`, `dotted` its name outside
-    the project. Values that only sound like a rank (`lora_rank`, upper-case flags) are none.
+    `text` is dotted source text such as `self.tp_rank` or `get_pp_group().is_last_rank`, `dotted` its name
+    outside the project. Values that only sound like a rank (`lora_rank`, upper-case flags) are none.
     """
     return _remember(models, "rank", text, dotted, lambda: _rank_predicate(models, text, dotted))
 

@@ -21,9 +21,9 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 class Calls(Table, frozen=True, kw_only=True):
     """Which calls a table speaks of.
 
-    `names` are dotted names in their library, `spelled` dotted text as code writes it where its import is not
-    known. `methods` are last names that count on a receiver: one of the `[[receiver]]` kinds in `on`, one whose
-    last name matches `receivers`, or one of the types in `types`; all of them shell patterns.
+    `names` are dotted names in their library, `spelled` dotted text as code writes it where its import is
+    not known. `methods` are last names that count on a receiver: one of the `[[receiver]]` kinds in `on`, one
+    whose last name matches `receivers`, or one of the types in `types`; all of them shell patterns.
     """
 
     names: tuple[str, ...] = ()
