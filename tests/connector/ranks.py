@@ -1,7 +1,7 @@
 """What each rank does in a test of the connector: the steps of one row of the table, one after the other.
 
-Runs on the ranks. Every rank answers with one word per step that calls the connector: `TF` for two keys of which
-the first was granted, a number for `exists`, `lost=a,b` for the keys that are known to be lost.
+Runs on the ranks. Every rank answers with one word per step that calls the connector: `TF` for two keys of
+which the first was granted, a number for `exists`, `lost=a,b` for the keys that are known to be lost.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Rank:
         return _word(self._connector.batch_set(keys, list(range(len(keys))), prefix))
 
     def _get(self, arguments: Sequence[str]) -> str:
-        """A key counts as got when its page holds what this rank has set; a page that does not is an error."""
+        """A key counts as got when its page holds what this rank has set; another page is an error."""
         prefix, keys = _split(arguments)
         pages = [PAGES - 1 - position for position in range(len(keys))]
         for page in pages:
