@@ -15,7 +15,7 @@ from rslint.flow.survival import sites_in
 from rslint.flow.suspects import Suspect
 from rslint.models import Models
 from rslint.project.index import Index
-from rslint.project.links import Links, build_links
+from rslint.project.links import Links
 from rslint.project.project import Project
 
 
@@ -32,7 +32,7 @@ class Analysis:
 
 def analyse(project: Project, index: Index) -> Analysis:
     """Effects of all functions that reach a collective, then the suspects of each, one per root."""
-    links = build_links(project, index)
+    links = Links(index)
     knowledge = Knowledge(links, project.models)
     compute_effects(knowledge)
     found: list[Suspect] = []

@@ -183,9 +183,9 @@ class _Reader:
         if origin is None:
             return state
         parts: tuple[ir.Expr, ...] = ()
-        if isinstance(origin, ir.Stmt) and node.kind in ("statement", "loop", "with"):  # type: ignore[arg-type]
+        if isinstance(origin, ir.Stmt) and node.kind in ("statement", "with"):  # type: ignore[arg-type]
             parts = expressions(origin)  # type: ignore[arg-type]
-        elif node.kind == "branch" and not isinstance(origin, ir.Stmt):  # type: ignore[arg-type]
+        elif node.kind in ("branch", "iterate", "expression") and not isinstance(origin, ir.Stmt):  # type: ignore[arg-type]
             parts = (origin,)  # type: ignore[assignment]
         if isinstance(origin, ir.Assign) and node.kind == "statement":
             state = self._assign(node, origin, state)

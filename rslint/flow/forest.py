@@ -27,7 +27,7 @@ _LEAVES = frozenset({"return", "raise", "nil", "again", "leave"})
 Node = tuple[object, ...]
 
 
-class Site(msgspec.Struct, frozen=True, array_like=True):
+class Site(msgspec.Struct, frozen=True, order=True, array_like=True):
     """A place in a function: rows from 1, columns in UTF-8 bytes from 0."""
 
     function: str

@@ -26,7 +26,7 @@ def relevant_functions(k: Knowledge) -> dict[str, set[str]]:
     for _ in range(DEPTH):
         reached: dict[str, set[str]] = {}
         for name, callees in sorted(_names(k, frontier).items()):
-            for caller in (*k.links.calling(name), *_contexts(k, name)):
+            for caller in k.links.calling(name):
                 hit = _calls(k, caller, name, callees)
                 if hit:
                     reached.setdefault(caller, set()).update(hit)
@@ -65,10 +65,6 @@ def _names(k: Knowledge, frontier: list[str]) -> dict[str, set[str]]:
         else:
             names.setdefault(name, set()).add(identity)
     return names
-
-
-def _contexts(k: Knowledge, name: str) -> tuple[str, ...]:
-    return ()
 
 
 def _calls(k: Knowledge, caller: str, name: str, callees: set[str]) -> set[str]:
