@@ -1,8 +1,8 @@
 """The flake8 plugin: one rslint run in flake8's main process, its findings handed out file by file.
 
-flake8 runs every installed plugin even when its codes are deselected, so its own decision engine is asked first
+flake8 runs every installed plugin even when its codes are deselected, so its decision engine is asked first
 and nothing else is imported unless it selects one of our codes. Worker processes inherit the findings under
-fork; under spawn they parse the options again and read the findings from a file that the main process names in
+fork; under spawn they parse the options again and read the findings from a file that this process names in
 the environment.
 """
 

@@ -334,7 +334,9 @@ def _subject(trace: TracebackType | None) -> str:
     while trace is not None:
         for value in trace.tb_frame.f_locals.values():
             place = getattr(value, "place", value)
-            if isinstance(place, Place):
+            if isinstance(value, SourceFile):
+                subject = str(value.path)
+            elif isinstance(place, Place):
                 subject = f"{place.filename}:{place.row}"
             elif isinstance(getattr(value, "function", None), str) and value.function:
                 subject = value.function

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import os
 import re
 import stat
@@ -77,12 +76,9 @@ def read_source(file: SourceFile, override: bytes | None = None) -> Source | Unr
     except SyntaxError as error:
         return Unreadable(file.path, *_undecodable(data, "utf-8", str(error.msg)))
     try:
-        # PEP 263 cookies name text encodings; "hex" or "rot13" decode to other things or not at all.
-        text = codecs.lookup(encoding).decode(data)[0]
-    except UnicodeError as error:
+        text = data.decode(encoding)
+    except (UnicodeError, LookupError) as error:
         return Unreadable(file.path, *_undecodable(data, encoding, str(error)))
-    if not isinstance(text, str):
-        return Unreadable(file.path, 1, 1, f"cannot be decoded: {encoding} is no text encoding")
     return Source(file, data, text, encoding)
 
 
