@@ -19,6 +19,7 @@ _SEVERAL = {
     (">", 0): True, (">", 1): True, (">=", 1): True, (">=", 2): True, ("!=", 0): True, ("!=", 1): True,
     ("==", 0): False, ("==", 1): False, ("<=", 0): False, ("<=", 1): False, ("<", 1): False, ("<", 2): False,
 }  # fmt: skip
+_PLACES = frozenset({"world", "local", "node"})
 _PARTS = {"tp": ("ep",)}
 _SILENT_WITHOUT_GROUP = frozenset({"pp", "cp", "ep", "dp", "sp", "cfg"})
 
@@ -91,9 +92,8 @@ def _rank_predicate(models: Models, text: str, dotted: str | None) -> RankPredic
         return None
     known = models.ranks.get(dotted or text)
     if known is None:
-        raw = text.rpartition(".")[2]
         last = last_part(text)
-        if last in models.not_ranks or (raw.isupper() and len(last.split("_")) > 2):
+        if last in models.not_ranks or text.rpartition(".")[2].isupper():
             return None
         known = next((test for patterns, test in models.rank_patterns if last in patterns), None)
     if known is None:
@@ -106,7 +106,7 @@ def _rank_predicate(models: Models, text: str, dotted: str | None) -> RankPredic
 def axis_of(models: Models, text: str) -> str:
     """The axis of a group expression, by the last name in it that tells; "?" where none does.
 
-    A name that speaks of two axes (`dp_cp_group`) tells nothing.
+    A name that speaks of two axes (`dp_cp_group`) tells nothing; `local_tp_rank` speaks of tp.
     """
     return _remember(models, "axis", text, None, lambda: _axis_of(models, text))
 
@@ -116,8 +116,9 @@ def _axis_of(models: Models, text: str) -> str:
         return "world"
     for word in reversed(_WORD.findall(text.lower())):
         axes = {models.axis_of_word[found] for found in models.axis_words.findall(word)}
-        if len(axes) == 1:
-            return axes.pop()
+        narrow = axes - _PLACES if len(axes) > 1 else axes
+        if len(narrow) == 1:
+            return narrow.pop()
         if axes:
             return "?"
     return "?"
@@ -150,10 +151,17 @@ def raising(
         conditional = models.conditional_raisings.find(dotted, text, receiver_types)
         if conditional is not None and not conditional.value.keywords.isdisjoint(has_keyword):
             hit = conditional
-    if hit is None or (hit.certainty == "name" and dotted is not None and models.silents.named(dotted)):
+    if hit is None or (hit.certainty == "name" and _contradicted(models, dotted, text)):
         return None
     traits = hit.value
     return Raising(traits.kind, traits.strength, traits.exceptions, hit.certainty)
+
+
+def _contradicted(models: Models, dotted: str | None, text: str) -> bool:
+    """Whether what is known of a call speaks against what its spelling suggests."""
+    return text in models.uniform_attributes or (
+        dotted is not None and models.silents.named(dotted) is not None
+    )
 
 
 def silent(models: Models, dotted: str | None, text: str) -> bool:
@@ -166,7 +174,9 @@ def local_state(
 ) -> LocalState | None:
     """What of its own process or machine a call asks for."""
     hit = models.states.find(dotted, text, receiver_types)
-    return None if hit is None else LocalState(hit.value)
+    if hit is None or (hit.certainty == "name" and text in models.uniform_attributes):
+        return None
+    return LocalState(hit.value)
 
 
 def uniform(models: Models, dotted: str | None, text: str) -> bool:
