@@ -159,9 +159,12 @@ def raising(
 
 def _contradicted(models: Models, dotted: str | None, text: str) -> bool:
     """Whether what is known of a call speaks against what its spelling suggests."""
-    return text in models.uniform_attributes or (
-        dotted is not None and models.silents.named(dotted) is not None
-    )
+
+    def contradicted() -> bool:
+        silent = dotted is not None and models.silents.named(dotted) is not None
+        return silent or text in models.uniform_attributes
+
+    return _remember(models, "contradicted", text, dotted, contradicted)
 
 
 def silent(models: Models, dotted: str | None, text: str) -> bool:
