@@ -83,8 +83,10 @@ def _suspect(
 
 
 def _used(name: str, later: list[ir.Stmt]) -> bool:
-    """Whether the value decides something afterwards: it is tested or returned."""
+    """Whether the value decides something: it is tested or returned before the name is bound anew."""
     for statement in later:
+        if isinstance(statement, ir.Assign) and any(dotted(target) == name for target in statement.targets):
+            return False
         parts: tuple[ir.Expr, ...] = ()
         if isinstance(statement, ir.If | ir.While):
             parts = (statement.test,)
