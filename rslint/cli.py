@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 import traceback
@@ -219,7 +220,8 @@ def _report(result: RunResult, options: argparse.Namespace, fixed: int) -> str:
 def _write(text: str, options: argparse.Namespace) -> None:
     """To standard output, or in one step to the file, so that a reader never sees half a report."""
     if options.output_file is None:
-        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal of another encoding shows what it can
+            sys.stdout.reconfigure(errors="backslashreplace")
         sys.stdout.write(text)
         return
     from rslint.report.output_file import replace_text

@@ -23,7 +23,11 @@ from rslint.rule import Rule
 def calls(analysis, name):
     for file in analysis.project.files:
         data = analysis.project.overrides.get(file.path)
-        data = file.path.read_bytes() if data is None else data
+        if data is None:
+            try:
+                data = file.path.read_bytes()
+            except OSError:
+                continue
         if name.encode() not in data:
             continue
         try:

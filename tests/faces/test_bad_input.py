@@ -149,7 +149,10 @@ def test_another_users_file_is_rs901(rule_package: Path) -> None:
     """Root reads everything, so root's run drops its rights, after one run that loads what Python needs."""
     code = """
 import contextlib, io, os, sys
+import rslint.run
 from rslint.cli import main
+rules = rslint.run.load_rules()
+rslint.run.load_rules = lambda: rules
 arguments = ["--select", "RS190,RS901", "--output-format", "concise", "."]
 with contextlib.redirect_stdout(io.StringIO()):
     main(arguments)

@@ -145,10 +145,10 @@ _COMMENT = st.sampled_from(
 )
 
 
-@given(st.lists(st.tuples(_ROW, st.none() | _COMMENT, _ROW), max_size=6), st.sampled_from(["\n", "\r\n", "\r"]))
-def test_edits_stay_within_their_comment(
-    parts: list[tuple[str, str | None, str]], newline: str
-) -> None:
+@given(
+    st.lists(st.tuples(_ROW, st.none() | _COMMENT, _ROW), max_size=6), st.sampled_from(["\n", "\r\n", "\r"])
+)
+def test_edits_stay_within_their_comment(parts: list[tuple[str, str | None, str]], newline: str) -> None:
     """Whatever the text, every removal takes away comment text and blanks only, and nothing unused is left."""
     text = newline.join(before + (comment or "") + after for before, comment, after in parts)
     file = SourceFile(Path("/a.py"), "a", False)
