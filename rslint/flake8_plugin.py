@@ -82,7 +82,7 @@ def _selected_codes(options: argparse.Namespace) -> frozenset[str]:
 
 def _may_select(engine: Any, options: argparse.Namespace) -> bool:
     """Whether any code that begins with RS can be selected, judged without importing a rule."""
-    from flake8.style_guide import Decision  # type: ignore[import-untyped]
+    from flake8.style_guide import Decision
 
     if engine.decision_for("RS") is Decision.Selected:
         return True

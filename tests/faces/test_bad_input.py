@@ -31,13 +31,15 @@ def configured(text: str, line: str, *arguments: str) -> WrongUse:
 
 
 WRONG_USES = {
-    "path-that-does-not-exist": WrongUse({}, ("nowhere",), r"nowhere: no such file or folder; correct the path"),
+    "path-that-does-not-exist": WrongUse({}, ("nowhere",), r"nowhere: no such file or folder; correct .*"),
     "path-below-a-file": WrongUse({}, ("good.py/x.py",), r"good\.py/x\.py: no such file or folder; .*"),
-    "unknown-code": WrongUse({}, ("--select", "RS77"), r'--select: unknown code "RS77"; .*`rslint rules` lists all'),
+    "unknown-code": WrongUse({}, ("--select", "RS77"), r'--select: unknown code "RS77"; .*`rslint rules`.*'),
     "unknown-ignored-code": WrongUse({}, ("--ignore", "RS19,XX1"), r'--ignore: unknown code "XX1"; .*'),
     "mistyped-code": WrongUse({}, ("--extend-select", "RS910"), r".*did you mean RS9\d\d\? .*"),
     "stdin-and-paths": WrongUse({}, ("-", "good.py"), r"`-` stands alone: .*"),
-    "name-without-stdin": WrongUse({}, ("--stdin-filename", "a.py"), r"--stdin-filename names .*; pass `-` .*"),
+    "name-without-stdin": WrongUse(
+        {}, ("--stdin-filename", "a.py"), r"--stdin-filename names .*; pass `-` .*"
+    ),
     "config-and-isolated": WrongUse({}, ("--config", "c.toml", "--isolated"), r".* exclude each other; .*"),
     "config-that-does-not-exist": WrongUse({}, ("--config", "c.toml"), r".*/c\.toml: cannot be read: .*"),
     "output-folder-that-does-not-exist": WrongUse({}, ("-o", "no/x"), r"--output-file no/x: .*; name a .*"),
@@ -53,15 +55,21 @@ WRONG_USES = {
         "[tool.rslint]\nselect = 'RS1'\n", r".*/pyproject\.toml:2: select: expected a list of strings, .*"
     ),
     "number-in-a-list": configured("[tool.rslint]\nignore = [1]\n", r".*:2: ignore: expected a list .*"),
-    "text-for-a-boolean": configured("[tool.rslint]\npreview = 'yes'\n", r".*:2: preview: expected true or false"),
+    "text-for-a-boolean": configured(
+        "[tool.rslint]\npreview = 'yes'\n", r".*:2: preview: expected true or false"
+    ),
     "unknown-style": configured(
         "[tool.rslint]\nfix-style = 'rt'\n", r".*:2: fix-style: expected one of 'inline', 'runtime'"
     ),
-    "unknown-confidence": configured("[tool.rslint]\nmin-confidence = 3\n", r".*:2: min-confidence: expected .*"),
+    "unknown-confidence": configured(
+        "[tool.rslint]\nmin-confidence = 3\n", r".*:2: min-confidence: expected .*"
+    ),
     "no-module-name": configured(
         "[tool.rslint]\nruntime-module = 'a/b.py'\n", r".*:2: runtime-module: .* write it dotted, .*"
     ),
-    "no-version": configured("[tool.rslint]\ntarget-version = '3'\n", r'.*:2: target-version: .* as "py310" .*'),
+    "no-version": configured(
+        "[tool.rslint]\ntarget-version = '3'\n", r'.*:2: target-version: .* as "py310" .*'
+    ),
     "no-code": configured("[tool.rslint]\nselect = ['rs-1']\n", r'.*:2: select: "rs-1" is no rule code .*'),
     "configured-code-without-rule": configured(
         "[tool.rslint]\nignore = ['RS77']\n", r'.*/pyproject\.toml: ignore: unknown code "RS77"; .*'
@@ -72,15 +80,19 @@ WRONG_USES = {
     "per-file-ignored-code-without-rule": configured(
         "[tool.rslint.per-file-ignores]\n'a*' = ['RS77']\n", r'.*per-file-ignores "a\*": unknown code .*'
     ),
-    "tool-rslint-that-is-no-table": configured("[tool]\nrslint = 3\n", r".*: tool\.rslint is no table; write .*"),
+    "tool-rslint-that-is-no-table": configured(
+        "[tool]\nrslint = 3\n", r".*: tool\.rslint is no table; write .*"
+    ),
     "broken-pyproject": configured(
-        "[tool.rslint]\nselect = [\n", r".*/pyproject\.toml:\d+(:\d+)?: broken TOML: .*; correct it or pass --isolated"
+        "[tool.rslint]\nselect = [\n",
+        r".*/pyproject\.toml:\d+(:\d+)?: broken TOML: .*; correct it or pass --isolated",
     ),
     "pyproject-of-another-encoding": WrongUse(
         {"pyproject.toml": "[tool.rslint]\n# ä\n".encode("latin-1")}, (), r".*: broken TOML: not UTF-8 .*"
     ),
     "model-file-that-does-not-exist": configured(
-        "[tool.rslint]\nmodels = ['m.toml']\n", r".*/pyproject\.toml:2: models: .*/m\.toml does not exist; correct .*"
+        "[tool.rslint]\nmodels = ['m.toml']\n",
+        r".*/pyproject\.toml:2: models: .*/m\.toml does not exist; correct .*",
     ),
     "broken-model-file": WrongUse(
         {"pyproject.toml": "[tool.rslint]\nmodels = ['m.toml']\n", "m.toml": "[[collective]]\nx = \n"},
@@ -92,7 +104,7 @@ WRONG_USES = {
         (),
         r".*/m\.toml.*colective.*",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", WRONG_USES.values(), ids=WRONG_USES.keys())
@@ -117,10 +129,18 @@ UNREADABLE = {
     "no-python": (b"x = 1\ndef f(:\n    pass\n", 2, r"invalid syntax"),
     "unclosed": (b"x = (1,\n", 1, r"'\(' was never closed"),
     "null-bytes": (b"x = 1\n\0\n", 2, r".*null bytes"),
-    "twenty-thousand-nested-terms": (b"x = " + b"(" * 20_000 + b"1" + b")" * 20_000 + b"\n", 1, r".*(nest|paren|deep).*"),
-    "twenty-thousand-nested-calls": (b"x = " + b"f(" * 20_000 + b")" * 20_000 + b"\n", 1, r".*(nest|paren|deep).*"),
+    "twenty-thousand-nested-terms": (
+        b"x = " + b"(" * 20_000 + b"1" + b")" * 20_000 + b"\n",
+        1,
+        r".*(nest|paren|deep).*",
+    ),
+    "twenty-thousand-nested-calls": (
+        b"x = " + b"f(" * 20_000 + b")" * 20_000 + b"\n",
+        1,
+        r".*(nest|paren|deep).*",
+    ),
     "twenty-thousand-nested-minuses": (b"x = " + b"-" * 20_000 + b"1\n", 1, r".*(nest|deep|recursion).*"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("data", "row", "reason"), UNREADABLE.values(), ids=UNREADABLE.keys())

@@ -1,4 +1,4 @@
-"""flake8 shows what rslint shows, in every way flake8 runs its plugins, and nothing is done when RS is deselected."""
+"""flake8 shows what rslint shows, however flake8 runs its plugins; nothing is done when RS is deselected."""
 
 from __future__ import annotations
 

@@ -155,6 +155,6 @@ def test_rule_packages_that_cannot_be_used(
     for name, body in bodies.items():
         _distribution(tmp_path, name, body)
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(ConfigError, match="^[^\n]*$") as caught:
+    with pytest.raises(ConfigError, match=r"^[^\n]*$") as caught:
         load_rules()
     assert line in str(caught.value)
