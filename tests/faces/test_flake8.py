@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from tests.faces.support import in_new_process, write
 
+ROOT = Path(__file__).parents[2]
 FILES = {
     "a.py": "x = 1\nif x:\n    marked()\n",
     "b.py": "s = 'ä€𝄞'; marked()\nmarked(\n    1,\n    2,\n)  # rslint: ignore[RS190] -- last line\n",
@@ -34,7 +36,9 @@ def flake8_package(rule_package: Path, tmp_path: Path) -> Path:
     if not _is_installed():
         metadata = folder / "rslint-0.dist-info"
         write(metadata, {"METADATA": "Metadata-Version: 2.1\nName: rslint\nVersion: 0\n"})
-        write(metadata, {"entry_points.txt": "[flake8.extension]\nRS = rslint.flake8_plugin:Plugin\n"})
+        points = "[flake8.extension]\nRS = rslint.flake8_plugin:Plugin\n"
+        points += "[rslint.rules]\nrslint_rules = rslint_rules:rules\n"
+        write(metadata, {"entry_points.txt": points})
     return folder
 
 
@@ -171,3 +175,14 @@ def test_no_file_is_left_behind(tree: Path, rule_package: Path, flake8_package: 
     paths = ":".join([str(flake8_package), str(rule_package), *sys.path])
     in_new_process(command, tree, rule_package, env={"PYTHONPATH": paths, "TMPDIR": str(scratch)})
     assert list(scratch.iterdir()) == []
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_all_fixtures_alike(jobs: str, tree: Path, flake8_package: Path) -> None:
+    """With the rules that ship: every place, column and code of the fixtures' own findings."""
+    shutil.copytree(ROOT / "fixtures", tree / "fixtures")
+    expected = [line.split(" ")[:2] for line in rslint_lines(tree, flake8_package)]
+    lines, errors = flake8(tree, flake8_package, flake8_package, "--select", "RS", "-j", jobs, ".")
+    assert [line.split(" ")[:2] for line in lines] == expected
+    assert errors == ""
+    assert {code[:4] for _, code in expected} >= {"RS10", "RS90"}
