@@ -50,8 +50,11 @@ def _roots(found: list[Suspect]) -> tuple[Suspect, ...]:
         if suspect.kind in ("exception", "handler")
         for _, place in suspect.reasons
     }
+    overridden = {(s.function, s.text.partition(" = ")[0]) for s in found if s.kind == "override"}
     kept = []
     for suspect in found:
+        if suspect.kind in ("exit", "branch") and (suspect.function, suspect.text) in overridden:
+            continue
         if suspect.kind == "exception":
             inner = [
                 step.site

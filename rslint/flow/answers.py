@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rslint.flow.cfg import build_cfg
+from rslint.flow.cfg import Cfg, build_cfg
 from rslint.flow.divergence import (
     EVIDENCE,
     NONE,
@@ -14,10 +14,12 @@ from rslint.flow.divergence import (
     as_container,
     function_divergence,
 )
+from rslint.flow.effects import Fork
 from rslint.flow.knowledge import Knowledge, site_of
 from rslint.flow.meaning import meaning_of
 from rslint.flow.reasons import call_reasons, guarded_calls, handler_catches, swallowed_types
 from rslint.flow.record import Source, Step
+from rslint.flow.slicing import names_in, slice_of
 from rslint.flow.survival import uses_of
 from rslint.models import (
     agreement_decorator,
@@ -31,7 +33,7 @@ from rslint.models import (
 from rslint.project import ir
 from rslint.project.text import expressions, last_name, render, statements, walk
 
-DEPTH = 3
+DEPTH = 2
 _REMOTE = frozenset({"network", "rpc", "storage"})
 _PROTECTING = ("file", "shm", "process")
 
@@ -42,14 +44,51 @@ def divergence_of(k: Knowledge, identity: str, depth: int = DEPTH) -> FunctionDi
     known = k.divergences.get(key)
     if known is None:
         function = k.links.ir(identity)
-        cfg = build_cfg(
-            function,
-            raises=lambda node: ("Exception",) if _may_raise(node) else (),
-            swallows=lambda item: swallowed_types(k, identity, item.context) is not None,
-            catches=lambda types, exception: handler_catches(k, identity, types, exception),
-        )
-        known = k.divergences[key] = function_divergence(function, cfg, answers(k, function, depth))
+        known = k.divergences[key] = function_divergence(function, _cfg(k, function), answers(k, function, depth))
     return known
+
+
+def divergence_at(k: Knowledge, identity: str) -> FunctionDivergence:
+    """The divergence of the tests in a function that decide over collectives or over calls that may raise, and of
+    nothing else: tests and controls are answered, returns and evidence are not."""
+    known = k.decisions.get(identity)
+    if known is None:
+        walked = k.walks[identity]
+        wanted = [fork.test for fork in walked.forks if _matters(k, fork)]
+        wanted += [test for test in _rank_tests(k, walked.function)]
+        names = slice_of(walked.function, wanted)
+        cfg = _cfg(k, walked.function)
+        known = function_divergence(walked.function, cfg, answers(k, walked.function, DEPTH), names)
+        k.decisions[identity] = known
+    return known
+
+
+def _matters(k: Knowledge, fork: Fork) -> bool:
+    return k.forest.operational(fork.true) or k.forest.operational(fork.false)
+
+
+def _rank_tests(k: Knowledge, function: ir.Function) -> Iterable[ir.Expr]:
+    """Tests that speak of a rank: they decide who runs what."""
+    for statement in statements(function.body):
+        if isinstance(statement, ir.If | ir.While):
+            if any(rank_predicate(k.models, name, None) for name in sorted(names_in((statement.test,)))):
+                yield statement.test
+            elif any(isinstance(e, ir.Name | ir.Call) for e in walk(statement.test)) and _short(statement.test):
+                yield statement.test
+
+
+def _short(test: ir.Expr) -> bool:
+    return len(list(walk(test))) <= 4
+
+
+def _cfg(k: Knowledge, function: ir.Function) -> Cfg:
+    identity = function.identity
+    return build_cfg(
+        function,
+        raises=lambda node: ("Exception",) if _may_raise(node) else (),
+        swallows=lambda item: swallowed_types(k, identity, item.context) is not None,
+        catches=lambda types, exception: handler_catches(k, identity, types, exception),
+    )
 
 
 def _may_raise(node: ir.Node) -> bool:
@@ -125,7 +164,11 @@ def _returned(
 
 
 def _declared_uniform(k: Knowledge, identity: str) -> bool:
-    return any(agreement_decorator(k.models, render(d)) for d in k.links.ir(identity).decorators)
+    known = k.declared.get(identity)
+    if known is None:
+        decorators = k.links.ir(identity).decorators
+        known = k.declared[identity] = any(agreement_decorator(k.models, render(d)) for d in decorators)
+    return known
 
 
 def attribute_sources(k: Knowledge, identity: str, e: ir.Attribute, depth: int) -> Sources:
@@ -139,13 +182,19 @@ def attribute_sources(k: Knowledge, identity: str, e: ir.Attribute, depth: int) 
         return NONE
     found: set[Source] = set()
     for kind_ in k.links.type_of(identity, e.value):
-        method = k.links.method(kind_, e.attr)
+        method = _method(k, kind_, e.attr)
         if method is not None:
             if any(last_name(d) in ("property", "cached_property") for d in k.links.ir(method).decorators):
                 found |= _returned(k, (method,), text, e, identity, depth)
         else:
             found |= attribute_evidence(k, kind_, e.attr, depth - 1)
     return frozenset(found)
+
+
+def _method(k: Knowledge, kind: str, name: str) -> str | None:
+    if (kind, name) not in k.methods:
+        k.methods[kind, name] = k.links.method(kind, name)
+    return k.methods[kind, name]
 
 
 def attribute_evidence(k: Knowledge, owner: str, attribute: str, depth: int) -> Sources:
@@ -155,9 +204,7 @@ def attribute_evidence(k: Knowledge, owner: str, attribute: str, depth: int) -> 
     if known is None:
         family = {owner, *k.links.mro(owner), *k.links.subclasses(owner)}
         found: list[Source] = []
-        for writer in k.links.storing(attribute):
-            if k.links.ir(writer).owner not in family:
-                continue
+        for writer in _writers(k, family, attribute):
             for item in divergence_of(k, writer, depth).evidence:
                 if item.name == f"self.{attribute}" and _shows(item.source):
                     found.append(as_container(item, f"self.{attribute}"))
@@ -166,8 +213,21 @@ def attribute_evidence(k: Knowledge, owner: str, attribute: str, depth: int) -> 
     return known
 
 
+def _writers(k: Knowledge, family: set[str], attribute: str) -> list[str]:
+    """The methods of these classes that store to the attribute."""
+    found: set[str] = set()
+    for owner in family:
+        if ":" in owner:
+            for _, method in k.links.class_facts(owner).methods:
+                if attribute in k.links.facts(method).stores:
+                    found.add(method)
+    return sorted(found)
+
+
 def _shows(source: Source) -> bool:
     """Evidence that is about this rank alone. Chains of containers are cut: what follows from what was shown once."""
+    if source.kind == "rank":
+        return source.hops == 0
     return source.kind in EVIDENCE and source.origin != "container" and len(source.steps) < 2
 
 
@@ -186,8 +246,8 @@ def _global_sources(k: Knowledge, function: ir.Function, name: str) -> Sources:
     known = k.attributes.get(key)
     if known is None:
         found: list[Source] = []
-        for writer in k.links.storing(name):
-            if writer.partition(":")[0] != module or not writer.partition(":")[2]:
+        for writer in k.links.functions_of(module):
+            if name not in k.links.facts(writer).stores:
                 continue
             body = k.links.ir(writer).body
             declared = [s for s in statements(body) if isinstance(s, ir.Scope) and name in s.names]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rslint.flow.answers import divergence_of
-from rslint.flow.effects import Fork, Hazard
+from rslint.flow.answers import divergence_at
+from rslint.flow.effects import Fork, Hazard, Walk
 from rslint.flow.forest import Operation, Site, children
 from rslint.flow.knowledge import Knowledge, site_of
 from rslint.flow.reasons import call_reasons, handler_catches, is_silent, strongest
@@ -48,7 +48,7 @@ def _forks(k: Knowledge, identity: str) -> Iterator[Suspect]:
 
 
 def _sources(k: Knowledge, identity: str, fork: Fork) -> list[Source]:
-    tests = divergence_of(k, identity).tests
+    tests = divergence_at(k, identity).tests
     found: set[Source] = set()
     for node in (fork.statement, fork.test, *walk(fork.test)):
         if node is fork.statement and fork.kind not in ("for", "match"):
@@ -68,8 +68,10 @@ def _parting(k: Knowledge, identity: str, fork: Fork, source: Source) -> Suspect
     if comparison.equal(k.forest.assume(whole, fork.key, True), k.forest.assume(whole, fork.key, False)):
         return None
     sequences = Sequences(k.forest, visible, k.loops)
-    here, others = sequences.of(true), sequences.of(false)
-    if here and others and {(o.name, o.axis) for o in here} == {(o.name, o.axis) for o in others}:
+    here, others = sequences.of(true, False), sequences.of(false, False)
+    if not here and not others:
+        here, others = sequences.of(true), sequences.of(false)
+    if _same_protocol(here, others):
         return None
     if len(here) > len(others):
         here, others = others, here
@@ -78,7 +80,7 @@ def _parting(k: Knowledge, identity: str, fork: Fork, source: Source) -> Suspect
         return None
     statement = fork.statement
     return Suspect(
-        kind="exit" if not here and _leaves(statement) else "branch",
+        kind="exit" if _leaves(k.walks[identity], statement) else "branch",
         function=identity,
         site=site_of(identity, fork.test),
         statement=_header(identity, statement),
@@ -103,12 +105,21 @@ def _first_skipped(here: tuple[Operation, ...], others: tuple[Operation, ...]) -
     return None
 
 
-def _leaves(statement: ir.Stmt) -> bool:
-    """Whether an arm of the statement ends with a jump out of it."""
+def _same_protocol(here: tuple[Operation, ...], others: tuple[Operation, ...]) -> bool:
+    """The same kinds of operations on both sides: a sender's loop and a receiver's loop. Straight sequences of
+    different lengths are none."""
+    if not here or {(o.name, o.axis) for o in here} != {(o.name, o.axis) for o in others}:
+        return False
+    return len(here) == len(others) or not all(o.certain for o in (*here, *others))
+
+
+def _leaves(walked: Walk, statement: ir.Stmt) -> bool:
+    """Whether an arm without a collective ends with a jump out of the statement."""
     for body in blocks(statement):
         last = body[-1] if body else None
         if isinstance(last, ir.Return | ir.Raise) or (isinstance(last, ir.Jump) and last.kind != "pass"):
-            return True
+            if not any(walked.effective(inner) for inner in body):
+                return True
     return isinstance(statement, ir.Assert)
 
 
@@ -136,13 +147,9 @@ def _hazards(k: Knowledge, identity: str) -> Iterator[Suspect]:
             if comparison.equal(raised, hazard.normal):
                 continue
             here, others = sequences.of(raised), sequences.of(hazard.normal)
-            collective = _first_skipped(here, others)
-            kind = "exception"
-            if here and _in_handler(hazard, here[0].site):
-                collective, kind = here[0], "handler"
-                if here[0].name in {o.name for o in others} or not others:
-                    kind = "handler" if not others else "exception"
-                    collective = collective if not others else _first_skipped(here, others)
+            added = [o for o in _surplus(here, others) if _in_handler(hazard, o.entry)]
+            kind = "handler" if added else "exception"
+            collective = added[0] if added else _first_skipped(here, others)
             if collective is not None:
                 roots.setdefault((kind, collective.site), []).append((hazard, reason, here, others))
     for (kind, _), items in sorted(roots.items(), key=lambda item: (item[0][1], item[0][0])):
@@ -154,6 +161,19 @@ def _unaffected(k: Knowledge, comparison: Comparison, hazard: Hazard) -> bool:
     if not k.forest.operational(hazard.normal) and not k.forest.operational(raised):
         return not hazard.handlers
     return not hazard.handlers and comparison.equal(raised, hazard.normal)
+
+
+def _surplus(here: tuple[Operation, ...], others: tuple[Operation, ...]) -> list[Operation]:
+    """Operations of one side that the other does not run, or runs less often."""
+    left = [(o.name, o.axis) for o in others]
+    found = []
+    for operation in here:
+        key = (operation.name, operation.axis)
+        if key in left:
+            left.remove(key)
+        else:
+            found.append(operation)
+    return found
 
 
 def _in_handler(hazard: Hazard, site: Site) -> bool:
@@ -186,7 +206,7 @@ def _reasons(k: Knowledge, identity: str, hazard: Hazard) -> tuple[Reason, ...]:
 
 def leader_only(k: Knowledge, identity: str, statement: ir.Stmt) -> bool:
     """Whether a rank test decides who executes the statement."""
-    return any(s.kind == "rank" for s in divergence_of(k, identity).controls.get(id(statement), ()))
+    return any(s.kind == "rank" for s in divergence_at(k, identity).controls.get(id(statement), ()))
 
 
 _BROAD = ("ConnectionError", "OSError", "TimeoutError")
@@ -222,7 +242,8 @@ def _raising(
     hazard, reason, here, others = items[0]
     exception = reason.exceptions[0]
     raised = hazard.raised(exception)
-    collective = here[0] if kind == "handler" else _first_skipped(here, others)
+    added = [o for o in _surplus(here, others) if _in_handler(hazard, o.entry)]
+    collective = added[0] if kind == "handler" and added else _first_skipped(here, others)
     reasons: dict[Site, tuple[Reason, Site]] = {}
     for other, why, _, _ in items:
         place = site_of(identity, other.expression)

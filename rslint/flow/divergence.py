@@ -15,9 +15,10 @@ from rslint.flow.cfg import Cfg, CfgNode
 from rslint.flow.dominance import controlling
 from rslint.flow.forest import Site
 from rslint.flow.record import Evidence, Source, Step
+from rslint.flow.slicing import names_in
 from rslint.flow.solver import solve
 from rslint.project import ir
-from rslint.project.text import children, dotted, expressions, last_name, render, statements, walk
+from rslint.project.text import blocks, children, dotted, expressions, last_name, render, statements, walk
 
 Fact = tuple[str, Source]
 State = frozenset[Fact]
@@ -59,14 +60,17 @@ class FunctionDivergence:
     evidence: tuple[Evidence, ...]
 
 
-def function_divergence(function: ir.Function, cfg: Cfg, answers: Answers) -> FunctionDivergence:
-    """Solve until the sources of branches no longer change (at most four rounds; sources only grow)."""
+def function_divergence(
+    function: ir.Function, cfg: Cfg, answers: Answers, wanted: frozenset[str] | None = None
+) -> FunctionDivergence:
+    """Solve until the sources of branches no longer change (at most four rounds; sources only grow). With `wanted`,
+    only these names are followed and only tests that read them are answered."""
     control = controlling(cfg, exceptional=False)
     handlers = _handler_sources(function, answers)
     branches: dict[int, Sources] = {}
     before: tuple[State, ...] = ()
     for _ in range(4):
-        reader = _Reader(function, answers, control, branches, handlers)
+        reader = _Reader(function, answers, control, branches, handlers, wanted)
         before = solve(cfg, forward=True, must=False, boundary=frozenset(), transfer=reader.transfer).before
         found = {
             node.index: reader.tests(node.origin, before[node.index])
@@ -76,7 +80,7 @@ def function_divergence(function: ir.Function, cfg: Cfg, answers: Answers) -> Fu
         if found == branches:
             break
         branches = found
-    return _collect(cfg, before, _Reader(function, answers, control, branches, handlers))
+    return _collect(cfg, before, _Reader(function, answers, control, branches, handlers, wanted))
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,10 @@ class _Reader:
     control: tuple[frozenset[tuple[int, str]], ...]
     branches: dict[int, Sources]
     handlers: dict[int, Source]
+    wanted: frozenset[str] | None
+
+    def follows(self, targets: Iterable[ir.Expr]) -> bool:
+        return self.wanted is None or not self.wanted.isdisjoint(names_in(targets))
 
     def controls(self, node: CfgNode) -> Sources:
         found: set[Source] = set()
@@ -105,6 +113,8 @@ class _Reader:
             expression = expression.subject
         if isinstance(expression, ir.While | ir.If):
             expression = expression.test
+        if not self.follows((expression,)):  # type: ignore[arg-type]
+            return NONE
         return frozenset(_tested(s) for s in self.values(expression, state))  # type: ignore[arg-type]
 
     def values(self, e: ir.Expr, state: State) -> Sources:
@@ -189,8 +199,12 @@ class _Reader:
             parts = (origin,)  # type: ignore[assignment]
         if isinstance(origin, ir.Assign) and node.kind == "statement":
             state = self._assign(node, origin, state)
-        elif isinstance(origin, ir.For) and node.kind == "loop":
+        elif isinstance(origin, ir.For) and node.kind == "loop" and self.follows((origin.target,)):
             state = _bind(state, origin.target, _without_rank_values(self.values(origin.iterable, state)))
+        elif node.kind == "with" and isinstance(node.clause, ir.WithItem):
+            if node.clause.target is not None and self.follows((node.clause.target,)):
+                held = frozenset(s for s in self.values(node.clause.context, state) if s.kind in EVIDENCE)
+                state = _bind(state, node.clause.target, held)
         elif isinstance(origin, ir.ExprStmt):
             state = self._mutate(node, origin.value, state)
         for part in parts:
@@ -217,7 +231,7 @@ class _Reader:
         return state
 
     def _assign(self, node: CfgNode, s: ir.Assign, state: State) -> State:
-        if s.value is None:
+        if s.value is None or not self.follows(s.targets):
             return state
         values = self.values(s.value, state)
         # A value that is uniform stays uniform when only some ranks copy it: the branch chose between equals.
@@ -271,13 +285,20 @@ def _without_rank_values(sources: Sources) -> Sources:
 def _handler_sources(function: ir.Function, answers: Answers) -> dict[int, Source]:
     """For every statement inside a handler: the exception that brought this rank there, where that is evidence."""
     found: dict[int, Source] = {}
-    for statement in statements(function.body):
-        if isinstance(statement, ir.Try):
-            for handler in statement.handlers:
-                source = answers.caught(statement, handler)
-                if source is not None:
-                    for inner in statements(handler.body):
-                        found[id(inner)] = source
+    bodies = [function.body]
+    while bodies:
+        body = bodies.pop()
+        for position, statement in enumerate(body):
+            bodies.extend(blocks(statement))
+            if isinstance(statement, ir.Try):
+                for handler in statement.handlers:
+                    source = answers.caught(statement, handler)
+                    if source is not None:
+                        # Where the handler leaves, what follows is reached only without the exception.
+                        leaves = isinstance(handler.body[-1], ir.Return | ir.Jump) if handler.body else False
+                        following = (*statement.orelse, *body[position + 1 :]) if leaves else ()
+                        for inner in statements((*handler.body, *following)):
+                            found.setdefault(id(inner), source)
     return found
 
 
@@ -290,6 +311,11 @@ def _collect(cfg: Cfg, before: tuple[State, ...], reader: _Reader) -> FunctionDi
         if node.origin is None:
             continue
         state, control = before[node.index], reader.controls(node)
+        if reader.wanted is not None:
+            if node.kind in ("branch", "loop", "case"):
+                tests.setdefault(id(node.origin), set()).update(reader.tests(node.origin, state))
+            controls.setdefault(id(node.origin), set()).update(control)
+            continue
         if node.kind in ("branch", "loop", "case"):
             tests.setdefault(id(node.origin), set()).update(reader.tests(node.origin, state))
         controls.setdefault(id(node.origin), set()).update(control)
@@ -321,7 +347,10 @@ def _changes(reader: _Reader, node: CfgNode, state: State, control: Sources) -> 
     origin = node.origin
     changed: list[tuple[ir.Expr, Sources]] = []
     if isinstance(origin, ir.Assign) and origin.value is not None and node.kind == "statement":
-        values = frozenset(s for s in reader.values(origin.value, state) if s.kind in EVIDENCE)
+        predicate = isinstance(origin.value, ir.Compare | ir.BoolOp | ir.UnaryOp | ir.Name | ir.Attribute | ir.Call)
+        values = frozenset(
+            s for s in reader.values(origin.value, state) if s.kind in EVIDENCE or (s.kind == "rank" and predicate)
+        )
         for target in origin.targets:
             container = isinstance(target, ir.Subscript)
             changed.append((target.value if isinstance(target, ir.Subscript) else target, NONE if container else values))
@@ -339,7 +368,7 @@ def _changes(reader: _Reader, node: CfgNode, state: State, control: Sources) -> 
         s = origin.span  # type: ignore[union-attr]
         site = Site(reader.function.identity, s.row, s.column, s.end_row, s.end_column)
         for source in sorted(values | control, key=_strongest_first):
-            if source.kind in EVIDENCE:
+            if source.kind in EVIDENCE or source in values:
                 yield Evidence(name, source, site)
 
 
@@ -349,6 +378,8 @@ def _strongest_first(source: Source) -> tuple[int, int, str, int, int]:
 
 def as_container(evidence: Evidence, attribute: str) -> Source:
     """The evidence of a change as the source that a test of the attribute has."""
+    if evidence.source.kind == "rank":
+        return evidence.source
     origin = evidence.source.origin or evidence.source.kind
     step = Step(f"`{attribute}` is changed only where {evidence.source.text} allows it", evidence.site)
     steps = (step, *evidence.source.steps)[:3]

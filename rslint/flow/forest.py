@@ -38,13 +38,15 @@ class Site(msgspec.Struct, frozen=True, order=True, array_like=True):
 
 
 class Operation(msgspec.Struct, frozen=True, array_like=True):
-    """One collective on the way: what, on which group axis, where, behind how many calls, on every path or not."""
+    """One collective on the way: what, on which group axis, where, behind how many calls, on every path or not.
+    `entry` is the call through which the function that looks ahead reaches it."""
 
     name: str
     axis: str
     site: Site
     hops: int
     certain: bool
+    entry: Site
 
 
 class Forest:

@@ -32,15 +32,18 @@ def overrides_of(k: Knowledge, identity: str) -> Iterator[Suspect]:
                 agreed.pop(name, None)
                 if origin is not None:
                     agreed[name] = origin
-        for part in expressions(statement):
-            for call in walk(part):
-                if isinstance(call, ir.Call):
-                    for argument in meaning_of(k, identity, call).agrees:
-                        items = argument.items if isinstance(argument, ir.Collection) else (argument,)
-                        for item in items:
-                            held = dotted(item)
-                            if held is not None:
-                                agreed[held] = call
+        for names in _agreeing(k, identity, statement):
+            agreed.update(names)
+
+
+def _agreeing(k: Knowledge, identity: str, statement: ir.Stmt) -> Iterator[dict[str, ir.Call]]:
+    """The names that collectives of a statement make equal everywhere, each with its collective."""
+    for part in expressions(statement):
+        for call in walk(part):
+            if isinstance(call, ir.Call):
+                for argument in meaning_of(k, identity, call).agrees:
+                    items = argument.items if isinstance(argument, ir.Collection) else (argument,)
+                    yield {name: call for item in items if (name := dotted(item)) is not None}
 
 
 def _constant(value: ir.Expr) -> bool:
@@ -50,12 +53,29 @@ def _constant(value: ir.Expr) -> bool:
 def _origin(k: Knowledge, identity: str, value: ir.Expr, agreed: dict[str, ir.Call]) -> ir.Call | None:
     """The collective behind a value: read from an agreed name, or returned by a collective."""
     for part in walk(value):
-        if isinstance(part, ir.Call) and meaning_of(k, identity, part).result_agrees:
-            return part
+        if isinstance(part, ir.Call):
+            meaning = meaning_of(k, identity, part)
+            if meaning.result_agrees or any(_returns_agreed(k, f) for f in meaning.target.functions if f in k.effects):
+                return part
         name = dotted(part) if isinstance(part, ir.Name | ir.Attribute) else None
         if name is not None and name in agreed:
             return agreed[name]
     return None
+
+
+def _returns_agreed(k: Knowledge, identity: str) -> bool:
+    """Whether the function returns what a collective of its own made equal everywhere."""
+    agreed: dict[str, ir.Call] = {}
+    for statement in statements(k.links.ir(identity).body):
+        if isinstance(statement, ir.Return) and statement.value is not None:
+            for part in walk(statement.value):
+                if isinstance(part, ir.Call) and meaning_of(k, identity, part).result_agrees:
+                    return True
+                if isinstance(part, ir.Name | ir.Attribute) and dotted(part) in agreed:
+                    return True
+        for names in _agreeing(k, identity, statement):
+            agreed.update(names)
+    return False
 
 
 def _suspect(
@@ -65,7 +85,7 @@ def _suspect(
     sources = sorted(
         (s for s in controls if s.kind in ("rank", "caught")), key=lambda s: (s.kind, s.site.row, s.text)
     )
-    if not sources or not _used(name, later):
+    if not sources or not _used(k, identity, name, later):
         return None
     meaning = meaning_of(k, identity, collective)
     return Suspect(
@@ -82,10 +102,12 @@ def _suspect(
     )
 
 
-def _used(name: str, later: list[ir.Stmt]) -> bool:
+def _used(k: Knowledge, identity: str, name: str, later: list[ir.Stmt]) -> bool:
     """Whether the value decides something: it is tested or returned before the name is bound anew."""
     for statement in later:
         if isinstance(statement, ir.Assign) and any(dotted(target) == name for target in statement.targets):
+            return False
+        if any(name in names for names in _agreeing(k, identity, statement)):
             return False
         parts: tuple[ir.Expr, ...] = ()
         if isinstance(statement, ir.If | ir.While):

@@ -56,7 +56,7 @@ def function_reasons(k: Knowledge, identity: str, depth: int) -> tuple[Reason, .
     if known is None:
         function = k.links.ir(identity)
         found: list[Reason] = []
-        for call, around in guarded_calls(function.body, ()):
+        for call, around in calls_of(k, identity):
             for reason in call_reasons(k, function, call, depth):
                 if reason.kind != "callback" and not stopped(k, identity, reason, around):
                     found.append(reason)
@@ -65,6 +65,27 @@ def function_reasons(k: Knowledge, identity: str, depth: int) -> tuple[Reason, .
 
 
 Around = tuple[ir.Try | ir.With, ...]
+GuardedCall = tuple[ir.Call, Around]
+
+
+def calls_of(k: Knowledge, identity: str) -> tuple[GuardedCall, ...]:
+    """`guarded_calls` of a whole function, computed once."""
+    known = k.calls.get(identity)
+    if known is None:
+        known = k.calls[identity] = tuple(guarded_calls(k.links.ir(identity).body, ()))
+    return known
+
+
+def calls_named(k: Knowledge, identity: str, name: str) -> list[ir.Call]:
+    """The calls of a function whose last name is `name`."""
+    table = k.named_calls.get(identity)
+    if table is None:
+        table = k.named_calls[identity] = {}
+        for call, _ in calls_of(k, identity):
+            last = last_name(call.func)
+            if last is not None:
+                table.setdefault(last, []).append(call)
+    return table.get(name, [])
 
 
 def guarded_calls(body: tuple[ir.Stmt, ...], around: Around) -> Iterator[tuple[ir.Call, Around]]:
@@ -143,7 +164,7 @@ def _function_silent(k: Knowledge, identity: str, depth: int) -> bool:
     if known is None:
         function = k.links.ir(identity)
         raises = any(isinstance(s, ir.Raise | ir.Assert) for s in statements(function.body))
-        known = not raises and all(is_silent(k, identity, call, depth) for call, _ in guarded_calls(function.body, ()))
+        known = not raises and all(is_silent(k, identity, call, depth) for call, _ in calls_of(k, identity))
         k.silences[key] = known
     return known
 

@@ -6,7 +6,7 @@ from rslint.flow.effects import CallEffect, ContextEffect, Surroundings, functio
 from rslint.flow.forest import RETURN
 from rslint.flow.knowledge import Knowledge
 from rslint.flow.meaning import meaning_of
-from rslint.flow.reasons import guarded_calls, handler_catches, swallowed_types
+from rslint.flow.reasons import calls_named, calls_of, handler_catches, swallowed_types
 from rslint.models import world_size_test
 from rslint.project import ir
 from rslint.project.text import last_name, render, statements
@@ -37,10 +37,9 @@ def relevant_functions(k: Knowledge) -> dict[str, set[str]]:
 
 
 def _has_collective(k: Knowledge, identity: str) -> bool:
-    function = k.links.ir(identity)
     return any(
         meaning_of(k, identity, call).operation is not None
-        for call, _ in guarded_calls(function.body, ())
+        for call, _ in calls_of(k, identity)
         if last_name(call.func) in k.models.collective_names
     )
 
@@ -68,15 +67,13 @@ def _names(k: Knowledge, frontier: list[str]) -> dict[str, set[str]]:
 
 
 def _calls(k: Knowledge, caller: str, name: str, callees: set[str]) -> set[str]:
-    function = k.links.ir(caller)
     hit: set[str] = set()
-    for call, _ in guarded_calls(function.body, ()):
-        if last_name(call.func) == name:
-            meaning = meaning_of(k, caller, call)
-            hit |= callees.intersection(meaning.target.functions)
-            constructed = meaning.target.constructs
-            if constructed is not None:
-                hit |= {callee for callee in callees if callee.rpartition(".")[0] in k.links.mro(constructed)}
+    for call in calls_named(k, caller, name):
+        meaning = meaning_of(k, caller, call)
+        hit |= callees.intersection(meaning.target.functions)
+        constructed = meaning.target.constructs
+        if constructed is not None:
+            hit |= {callee for callee in callees if callee.rpartition(".")[0] in k.links.mro(constructed)}
     return hit
 
 

@@ -115,28 +115,27 @@ class Sequences:
         if kind == "yield":
             return self.of(child(node, 2), expand)
         if kind == "loop":
-            body = tuple(_changed(o, certain=False) for o in self.of(child(node, 2), False))
+            body = tuple(_uncertain(o) for o in self.of(child(node, 2), False))
             return body + self.of(child(node, 3), expand)
         after = self.of(child(node, 4), expand)
         if kind == "call":
-            callee = tuple(_changed(o, hops=o.hops + 1) for o in self.of(child(node, 2), False))
+            entry = node[3]
+            assert isinstance(entry, Site)
+            callee = tuple(
+                Operation(o.name, o.axis, o.site, o.hops + 1, o.certain, entry)
+                for o in self.of(child(node, 2), False)
+            )
             return callee + after
         site = node[3]
         if not self.visible(str(node[2])) or not isinstance(site, Site):
             return after
-        return (Operation(str(node[1]), str(node[2]), site, 0, True), *after)
+        return (Operation(str(node[1]), str(node[2]), site, 0, True, site), *after)
 
     def _choice(self, true: tuple[Operation, ...], false: tuple[Operation, ...]) -> tuple[Operation, ...]:
         longer, shorter = (true, false) if len(true) >= len(false) else (false, true)
         shared = {operation.site for operation in shorter}
-        return tuple(o if o.site in shared else _changed(o, certain=False) for o in longer)
+        return tuple(o if o.site in shared else _uncertain(o) for o in longer)
 
 
-def _changed(operation: Operation, hops: int | None = None, certain: bool | None = None) -> Operation:
-    return Operation(
-        operation.name,
-        operation.axis,
-        operation.site,
-        operation.hops if hops is None else hops,
-        operation.certain if certain is None else certain,
-    )
+def _uncertain(o: Operation) -> Operation:
+    return Operation(o.name, o.axis, o.site, o.hops, False, o.entry)

@@ -6,7 +6,7 @@ import msgspec
 
 from rslint.flow.knowledge import Knowledge, site_of
 from rslint.flow.meaning import meaning_of
-from rslint.flow.reasons import Around, guarded_calls, handler_catches, reraises, swallowed_types
+from rslint.flow.reasons import Around, calls_of, guarded_calls, handler_catches, reraises, swallowed_types
 from rslint.flow.record import CallSite, Step
 from rslint.models import entry_name, starter_of, terminates
 from rslint.project import ir
@@ -59,6 +59,14 @@ def survival(k: Knowledge, identity: str, exception: str) -> Survival:
 
 def uses_of(k: Knowledge, identity: str, exception: str) -> tuple[CallSite, ...]:
     """Where the function is called, handed to a thread or task, or kept for a dispatcher; in order of place."""
+    key = (identity, exception)
+    known = k.uses.get(key)
+    if known is None:
+        known = k.uses[key] = _uses(k, identity, exception)
+    return known
+
+
+def _uses(k: Knowledge, identity: str, exception: str) -> tuple[CallSite, ...]:
     path = identity.partition(":")[2].split(".")
     name = path[-1]
     if name in ("__init__", "__call__", "__new__") and len(path) > 1:
@@ -76,9 +84,8 @@ def sites_in(k: Knowledge, caller: str, exception: str) -> tuple[CallSite, ...]:
     key = f"{caller}!{exception}"
     known = k.sites.get(key)
     if known is None:
-        function = k.links.ir(caller)
         found = []
-        for call, around in guarded_calls(function.body, ()):
+        for call, around in calls_of(k, caller):
             targets = meaning_of(k, caller, call).target.functions
             if targets:
                 fate = fate_of(k, caller, around, exception)
@@ -172,7 +179,7 @@ def _dispatched(k: Knowledge, caller: str, statement: ir.Assign, identity: str, 
             function = k.links.ir(user)
             if function.owner is None or owner is None or not _related(k, function.owner, owner):
                 continue
-            for call, around in guarded_calls(function.body, ()):
+            for call, around in calls_of(k, user):
                 if dotted(call.func) == name:
                     fate = fate_of(k, user, around, exception)
                     found.append(CallSite(identity, site_of(user, call), "reference", fate))
@@ -184,7 +191,7 @@ def _related(k: Knowledge, left: str, right: str) -> bool:
 
 
 def _fate_at(k: Knowledge, caller: str, call: ir.Call, exception: str) -> str:
-    for other, around in guarded_calls(k.links.ir(caller).body, ()):
+    for other, around in calls_of(k, caller):
         if other is call:
             return fate_of(k, caller, around, exception)
     return "escapes"

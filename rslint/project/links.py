@@ -79,6 +79,11 @@ class Links:
             found += [function.identity for function in facts.functions] if facts else []
         return tuple(sorted(found))
 
+    def functions_of(self, module: str) -> tuple[str, ...]:
+        """The functions of one module in source order, its top level left out."""
+        facts = self.store.facts(module)
+        return tuple(function.identity for function in facts.functions[1:]) if facts else ()
+
     def facts(self, function: str) -> FunctionFacts:
         """A function's facts. Raises KeyError for unknown identities."""
         facts = self.store.function(function)

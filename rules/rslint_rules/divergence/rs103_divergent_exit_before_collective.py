@@ -48,7 +48,7 @@ from rslint_rules.divergence import describe
 
 CODE, NAME = "RS103", "divergent-exit-before-collective"
 FARTHEST = 3
-_SHOWN = frozenset({"container", "future", "event", "rpc", "thread"})
+_SHOWN = frozenset({"container", "future", "event", "rpc", "thread", "host-allocation"})
 
 
 def check(analysis: Analysis) -> Iterable[Finding]:

@@ -91,13 +91,13 @@ def _finding(analysis: Analysis, suspect: Suspect, *, preview: bool) -> Finding:
 
 
 def _at_collective(analysis: Analysis, finding: Finding, suspect: Suspect) -> Finding:
-    """The finding stands on the handler's collective when that is in the same function."""
+    """The finding stands on the handler's collective, or on the call that leads to it."""
     from dataclasses import replace
 
     operation = suspect.collective
-    if operation is None or operation.site.function != suspect.function:
+    if operation is None:
         return finding
-    at = describe.place(analysis, operation.site)
+    at = describe.place(analysis, operation.entry)
     return replace(finding, place=at, noqa_rows=(at.row, at.end_row))
 
 
