@@ -1,0 +1,155 @@
+"""Small projects for the tests of the engine: built from source text, with what is expected in comments beside it.
+
+Lines `#| ...` right under a `def` are what is expected of that function, and a trailing `# => ...` is what is
+expected of the row it stands on. Every file begins with `import torch.distributed as dist`.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import re
+import textwrap
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from rslint.flow.forest import Forest, child
+from rslint.flow.knowledge import Knowledge
+from rslint.flow.relevant import compute_effects
+from rslint.project.discover import Request, discover
+from rslint.project.index import build_index
+from rslint.project.links import Links
+from rslint.project.project import Project
+
+_UNDER = re.compile(r"^ *#\| ?(.*)$")
+_BESIDE = re.compile(r"^(.*?)  # => (.*)$")
+
+
+def written(folder: Path, files: str | Mapping[str, str]) -> dict[str, str]:
+    """Write the files of a project, by default one `m.py`; their texts by module name."""
+    named = {"m.py": files} if isinstance(files, str) else files
+    (folder / "pyproject.toml").write_text('[project]\nname = "p"\n', encoding="utf-8")
+    texts = {}
+    for name, body in named.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = "import torch.distributed as dist\n" + textwrap.dedent(body)
+        path.write_text(text, encoding="utf-8")
+        texts[name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")] = text
+    return texts
+
+
+def project_of(folder: Path) -> Project:
+    (project,) = discover(Request(paths=(folder,), isolated=True)).projects
+    return project
+
+
+def knowledge_of(folder: Path) -> Knowledge:
+    """Links and effects of the project in this folder, before anything is compared."""
+    project = project_of(folder)
+    knowledge = Knowledge(Links(build_index(project, 1)), project.models)
+    compute_effects(knowledge)
+    return knowledge
+
+
+def known(folder: Path, files: str | Mapping[str, str]) -> Knowledge:
+    written(folder, files)
+    return knowledge_of(folder)
+
+
+def expected_under(text: str, module: str = "m") -> dict[str, str]:
+    """What stands in `#|` lines under each `def`, by the identity of the function."""
+    rows = text.splitlines()
+    found: dict[str, str] = {}
+
+    def visit(node: ast.AST, path: str) -> None:
+        for inner in ast.iter_child_nodes(node):
+            if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                name = f"{path}.{inner.name}" if path else inner.name
+                if not isinstance(inner, ast.ClassDef):
+                    lines = _lines_under(rows[inner.lineno :])
+                    if lines:
+                        found[f"{module}:{name}"] = "\n".join(lines)
+                visit(inner, name)
+            else:
+                visit(inner, path)
+
+    visit(ast.parse(text), "")
+    return found
+
+
+def _lines_under(rows: list[str]) -> list[str]:
+    lines: list[str] = []
+    for row in rows:
+        match = _UNDER.match(row)
+        if match is None:
+            break
+        lines.append(match[1])
+    return lines
+
+
+def expected_beside(text: str) -> dict[int, str]:
+    """What stands behind `# =>`, by row."""
+    matches = ((row, _BESIDE.match(line)) for row, line in enumerate(text.splitlines(), start=1))
+    return {row: match[2] for row, match in matches if match is not None}
+
+
+def assert_under(folder: Path, source: str, answer: Callable[[Knowledge, str], str]) -> None:
+    """Every function with `#|` lines is answered with just these."""
+    (text,) = written(folder, source).values()
+    expected = expected_under(text)
+    assert expected, "no function says what is expected of it"
+    k = knowledge_of(folder)
+    assert_same({identity: answer(k, identity) for identity in expected}, expected)
+
+
+def assert_same(got: Mapping[str, str], expected: Mapping[str, str]) -> None:
+    """Equal texts, name by name; otherwise the failure shows their difference."""
+    left, right = (
+        [line for name in sorted(texts) for line in (f"{name}:", *texts[name].splitlines())]
+        for texts in (expected, got)
+    )
+    assert left == right, "\n" + "\n".join(
+        difflib.unified_diff(left, right, "expected", "got", "", "", 99, "")
+    )
+
+
+def assert_trees(folder: Path, source: str) -> None:
+    """Every function with `#|` lines has just this effect."""
+    assert_under(folder, source, effect_of)
+
+
+def effect_of(k: Knowledge, identity: str) -> str:
+    return shown(k.forest, k.effects.get(identity, 0))
+
+
+def shown(forest: Forest, tree: int) -> str:
+    """A tree as text, without sites; loops are numbered in the order in which they are met."""
+    return "\n".join(_shown(forest, tree, {}))
+
+
+def _shown(forest: Forest, tree: int, loops: dict[str, int]) -> list[str]:
+    node = forest.node(tree)
+    kind = str(node[0])
+
+    def at(position: int) -> list[str]:
+        return _shown(forest, child(node, position), loops)
+
+    def inside(position: int) -> list[str]:
+        return ["    " + line for line in at(position)]
+
+    if kind in ("return", "raise", "nil"):
+        return [kind]
+    if kind in ("again", "leave"):
+        return [f"{kind} {loops.get(str(node[1]), str(node[1]))}"]
+    if kind == "collective":
+        return [f"{node[1]} {node[2]}", *at(4)]
+    if kind == "call":
+        return [f"call {str(node[1]).removeprefix('m:')}:", *inside(2), *at(4)]
+    if kind == "if":
+        return [f"if {node[1]}:", *inside(2), "else:", *inside(3)]
+    if kind == "loop":
+        number = loops.setdefault(str(node[1]), len(loops) + 1)
+        return [f"loop {number}:", *inside(2), *at(3)]
+    assert kind == "yield"
+    return ["yield, if it raises:", *inside(3), *at(2)]
