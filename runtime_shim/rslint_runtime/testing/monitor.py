@@ -24,6 +24,8 @@ class _Rank:
     threads: dict[int, ThreadState] = field(default_factory=dict)
     operations: dict[int, Collective] = field(default_factory=dict)
     entered: dict[tuple[Group, str], int] = field(default_factory=dict)
+    # By thread, the operation it is handing to torch, which may still refuse it.
+    announced: dict[int, Collective] = field(default_factory=dict)
     ready: bool = False
     ended: wire.Ended | None = None
     status: int | None = None
@@ -56,16 +58,19 @@ class Monitor:
         state.looked = state.looked_before = None
         if isinstance(message, wire.Entered):
             state.operations[message.number] = message.collective
+            state.announced[message.thread] = message.collective
             key = (message.collective.group, message.collective.channel)
             state.entered[key] = message.collective.index
             self._compare(rank, message.collective)
         elif isinstance(message, wire.Withdrawn):
             collective = state.operations.pop(message.number)
             state.entered[(collective.group, collective.channel)] -= 1
+            state.announced = {at: last for at, last in state.announced.items() if last is not collective}
             self._withdraw(rank, collective)
         elif isinstance(message, wire.Waiting):
             thread = state.threads[message.thread]
             collective = state.operations[message.number]
+            state.announced.pop(message.thread, None)
             state.threads[message.thread] = ThreadState(thread.name, "waiting", collective, message.timed)
         elif isinstance(message, wire.Resumed):
             state.threads[message.thread] = ThreadState(state.threads[message.thread].name, "running")
@@ -118,7 +123,8 @@ class Monitor:
 
     def examine(self, long_quiet: bool) -> None:
         """Nothing was announced for a while: look for a mismatch, and for ranks that can never move again."""
-        self._settle_mismatch()
+        if long_quiet or not self._may_be_refused():
+            self._settle_mismatch()
         if self._outcome is not None:
             return
         snapshot = self._snapshot()
@@ -201,6 +207,13 @@ class Monitor:
             del self._first_at[(collective.group, collective.index)]
         if self._parted is not None and (rank, collective) in self._parted:
             self._parted = None
+
+    def _may_be_refused(self) -> bool:
+        """Whether torch may still refuse one of the operations that differ."""
+        return self._parted is not None and any(
+            self._ranks[rank].ended is None and collective in self._ranks[rank].announced.values()
+            for rank, collective in self._parted
+        )
 
     def _settle_mismatch(self) -> None:
         if self._parted is None or self._outcome is not None:

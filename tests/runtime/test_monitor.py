@@ -1,0 +1,53 @@
+"""What the monitor makes of announcements, one after the other, without a process."""
+
+from __future__ import annotations
+
+import pytest
+from rslint_runtime.testing import wire
+from rslint_runtime.testing.monitor import Monitor
+from rslint_runtime.testing.records import Collective, Group
+
+PAIR = Group("0", (0, 1))
+MAIN = 1
+
+
+def entered(operation: str, rank: int) -> wire.Entered:
+    peer = (1 - rank,)
+    return wire.Entered(MAIN, 1, Collective(operation, operation, PAIR, "", 1, (), peer, (), "p.py:1"))
+
+
+@pytest.fixture
+def parted() -> Monitor:
+    """Rank 1 waits in a barrier; rank 0 has announced a broadcast instead, and is handing it to torch."""
+    monitor = Monitor(2, 0)
+    for rank in range(2):
+        monitor.rank_says(rank, wire.Ready(MAIN))
+    monitor.rank_says(0, entered("broadcast", 0))
+    monitor.rank_says(1, entered("barrier", 1))
+    monitor.rank_says(1, wire.Waiting(MAIN, 1, timed=False))
+    return monitor
+
+
+def test_an_operation_that_torch_may_still_refuse_is_no_mismatch(parted: Monitor) -> None:
+    parted.examine(long_quiet=False)
+    assert not parted.decided()
+    parted.rank_says(0, wire.Withdrawn(1))
+    parted.examine(long_quiet=True)
+    assert not parted.decided()
+
+
+def test_a_mismatch_is_certain_once_the_rank_waits(parted: Monitor) -> None:
+    parted.rank_says(0, wire.Waiting(MAIN, 1, timed=False))
+    parted.examine(long_quiet=False)
+    assert parted.final()
+
+
+def test_a_mismatch_is_certain_once_the_rank_has_ended(parted: Monitor) -> None:
+    parted.rank_says(0, wire.Ended(None, "", None))
+    parted.examine(long_quiet=False)
+    assert parted.final()
+
+
+def test_an_operation_nobody_waits_for_is_a_mismatch_after_a_longer_silence(parted: Monitor) -> None:
+    parted.examine(long_quiet=True)
+    assert parted.final()
