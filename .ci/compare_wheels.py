@@ -7,11 +7,16 @@ import sys
 import zipfile
 from pathlib import Path
 
-PACKAGES = {"rslint-": ("rslint/", "rules/rslint_rules/"), "rslint_runtime-": ("runtime_shim/rslint_runtime/",)}
+PACKAGES = {
+    "rslint-": ("rslint/", "rules/rslint_rules/"),
+    "rslint_runtime-": ("runtime_shim/rslint_runtime/",),
+}
 
 
 def main(wheels: Path, tree: Path) -> int:
-    tracked = subprocess.run(["git", "ls-files"], cwd=tree, capture_output=True, text=True, check=True).stdout.split("\n")
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=tree, capture_output=True, text=True, check=True
+    ).stdout.split("\n")
     failed = False
     for prefix, folders in PACKAGES.items():
         (wheel,) = wheels.glob(f"{prefix}*.whl")

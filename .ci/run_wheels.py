@@ -21,7 +21,9 @@ ANALYZER_TESTS = ("project", "flow", "models", "rules", "faces", "fix")
 def environment(python: str, folder: Path, wheels: Path, extras: list[str]) -> Path:
     subprocess.run([python, "-m", "venv", folder], check=True)
     (wheel,) = wheels.glob("rslint-*.whl")
-    subprocess.run([folder / "bin/python", "-m", "pip", "install", "--quiet", str(wheel), *extras], check=True)
+    subprocess.run(
+        [folder / "bin/python", "-m", "pip", "install", "--quiet", str(wheel), *extras], check=True
+    )
     return folder / "bin/python"
 
 
@@ -46,7 +48,9 @@ def main(wheels: Path, work: Path, reference: str, others: list[str]) -> int:
         if not python:
             print(f"Python {version}: not found, not tested")
             continue
-        found = environment(python, work / f"wheel-{version}", wheels, ["pytest", "pytest-timeout", "hypothesis"])
+        found = environment(
+            python, work / f"wheel-{version}", wheels, ["pytest", "pytest-timeout", "hypothesis"]
+        )
         if findings(found, fixtures, empty) != wanted:
             print(f"Python {version}: other findings on the fixtures than the reference")
             return 1

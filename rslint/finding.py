@@ -50,7 +50,10 @@ class Related:
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the trace that leads to a finding; `rank` says who takes it ("leader", "others", "some ranks", "all")."""
+    """One step of the trace that leads to a finding.
+
+    `rank` says who takes it: "leader", "others", "some ranks" or "all".
+    """
 
     rank: str
     place: Place

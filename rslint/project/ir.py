@@ -8,8 +8,6 @@ one occurrence of a node key them by `id(node)` while they hold the function.
 
 from __future__ import annotations
 
-from typing import Union
-
 import msgspec
 
 
@@ -40,7 +38,7 @@ class Constant(Node, frozen=True, tag=True, array_like=True):
     and for integers beyond 64 bits (kind "int")."""
 
     kind: str
-    value: Union[str, int, float, bool, None]
+    value: str | int | float | bool | None
 
 
 class Attribute(Node, frozen=True, tag=True, array_like=True):
@@ -51,7 +49,7 @@ class Attribute(Node, frozen=True, tag=True, array_like=True):
 class Keyword(msgspec.Struct, frozen=True, array_like=True):
     """A keyword argument; `name` is None for `**value`."""
 
-    name: Union[str, None]
+    name: str | None
     value: Expr
 
 
@@ -130,7 +128,7 @@ class Await(Node, frozen=True, tag=True, array_like=True):
 
 
 class Yield(Node, frozen=True, tag=True, array_like=True):
-    value: Union[Expr, None]
+    value: Expr | None
 
 
 class YieldFrom(Node, frozen=True, tag=True, array_like=True):
@@ -153,10 +151,10 @@ class Other(Node, frozen=True, tag=True, array_like=True):
     parts: tuple[Expr, ...]
 
 
-Expr = Union[
-    Name, Constant, Attribute, Call, Compare, BoolOp, UnaryOp, BinOp, IfExp, Subscript, Collection, Comprehension,
-    Lambda, Await, Yield, YieldFrom, NamedExpr, Starred, Other,
-]  # fmt: skip
+Expr = (
+    Name | Constant | Attribute | Call | Compare | BoolOp | UnaryOp | BinOp | IfExp | Subscript | Collection
+    | Comprehension | Lambda | Await | Yield | YieldFrom | NamedExpr | Starred | Other
+)  # fmt: skip
 
 
 # Statements ----------------------------------------------------------------------------------------------------------
@@ -171,23 +169,23 @@ class Assign(Node, frozen=True, tag=True, array_like=True):
     A bare annotation `a: T` has `value` None."""
 
     targets: tuple[Expr, ...]
-    value: Union[Expr, None]
-    annotation: Union[Expr, None] = None
-    operator: Union[str, None] = None
+    value: Expr | None
+    annotation: Expr | None = None
+    operator: str | None = None
 
 
 class Return(Node, frozen=True, tag=True, array_like=True):
-    value: Union[Expr, None]
+    value: Expr | None
 
 
 class Raise(Node, frozen=True, tag=True, array_like=True):
-    exception: Union[Expr, None]
-    cause: Union[Expr, None]
+    exception: Expr | None
+    cause: Expr | None
 
 
 class Assert(Node, frozen=True, tag=True, array_like=True):
     test: Expr
-    message: Union[Expr, None]
+    message: Expr | None
 
 
 class Delete(Node, frozen=True, tag=True, array_like=True):
@@ -217,8 +215,8 @@ class For(Node, frozen=True, tag=True, array_like=True):
 class Handler(Node, frozen=True, tag=True, array_like=True):
     """`except types as name:`; `types` is the expression as written, None for a bare `except:`."""
 
-    types: Union[Expr, None]
-    name: Union[str, None]
+    types: Expr | None
+    name: str | None
     body: tuple[Stmt, ...]
 
 
@@ -232,7 +230,7 @@ class Try(Node, frozen=True, tag=True, array_like=True):
 
 class WithItem(msgspec.Struct, frozen=True, array_like=True):
     context: Expr
-    target: Union[Expr, None]
+    target: Expr | None
 
 
 class With(Node, frozen=True, tag=True, array_like=True):
@@ -247,7 +245,7 @@ class Case(msgspec.Struct, frozen=True, array_like=True):
 
     values: tuple[Expr, ...]
     captures: tuple[str, ...]
-    guard: Union[Expr, None]
+    guard: Expr | None
     body: tuple[Stmt, ...]
     irrefutable: bool
     span: Span
@@ -287,9 +285,10 @@ class Define(Node, frozen=True, tag=True, array_like=True):
     defaults: tuple[Expr, ...]
 
 
-Stmt = Union[
-    ExprStmt, Assign, Return, Raise, Assert, Delete, If, While, For, Try, With, Match, Import, Scope, Jump, Define,
-]  # fmt: skip
+Stmt = (
+    ExprStmt | Assign | Return | Raise | Assert | Delete | If | While | For | Try | With | Match | Import | Scope
+    | Jump | Define
+)  # fmt: skip
 
 
 class Parameter(msgspec.Struct, frozen=True, array_like=True):
@@ -297,8 +296,8 @@ class Parameter(msgspec.Struct, frozen=True, array_like=True):
 
     name: str
     kind: str
-    annotation: Union[Expr, None]
-    default: Union[Expr, None]
+    annotation: Expr | None
+    default: Expr | None
 
 
 class Function(msgspec.Struct, frozen=True, tag=True):
@@ -307,10 +306,10 @@ class Function(msgspec.Struct, frozen=True, tag=True):
 
     identity: str
     name: str
-    owner: Union[str, None]  # ClassId "package.module:Class" of the class the def stands in directly
+    owner: str | None  # ClassId "package.module:Class" of the class the def stands in directly
     parameters: tuple[Parameter, ...]
     decorators: tuple[Expr, ...]
-    returns: Union[Expr, None]
+    returns: Expr | None
     body: tuple[Stmt, ...]
     is_async: bool
     is_generator: bool

@@ -74,8 +74,8 @@ def _pieces(e: ir.Expr, aliases: Mapping[str, ir.Expr], depth: int) -> Iterator[
         case ir.Subscript():
             yield f"{one(e.value)}[{one(e.index)}]"
         case ir.Collection():
-            left, right = {"tuple": "()", "list": "[]"}.get(e.kind, "{}")
-            yield f"{left}{joined(e.items)}{right}"
+            brackets = {"tuple": "()", "list": "[]"}.get(e.kind, "{}")
+            yield f"{brackets[0]}{joined(e.items)}{brackets[1]}"
         case ir.Await():
             yield f"await {one(e.value)}"
         case ir.Starred():
