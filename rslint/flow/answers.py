@@ -44,7 +44,9 @@ def divergence_of(k: Knowledge, identity: str, depth: int = DEPTH) -> FunctionDi
     known = k.divergences.get(key)
     if known is None:
         function = k.links.ir(identity)
-        known = k.divergences[key] = function_divergence(function, _cfg(k, function), answers(k, function, depth))
+        known = k.divergences[key] = function_divergence(
+            function, _cfg(k, function), answers(k, function, depth)
+        )
     return known
 
 
@@ -73,7 +75,9 @@ def _rank_tests(k: Knowledge, function: ir.Function) -> Iterable[ir.Expr]:
         if isinstance(statement, ir.If | ir.While):
             if any(rank_predicate(k.models, name, None) for name in sorted(names_in((statement.test,)))):
                 yield statement.test
-            elif any(isinstance(e, ir.Name | ir.Call) for e in walk(statement.test)) and _short(statement.test):
+            elif any(isinstance(e, ir.Name | ir.Call) for e in walk(statement.test)) and _short(
+                statement.test
+            ):
                 yield statement.test
 
 
@@ -93,7 +97,9 @@ def _cfg(k: Knowledge, function: ir.Function) -> Cfg:
 
 def _may_raise(node: ir.Node) -> bool:
     parts: Iterable[ir.Expr] = expressions(node) if isinstance(node, ir.Stmt) else (node,)  # type: ignore[arg-type]
-    return isinstance(node, ir.Raise | ir.Assert) or any(isinstance(e, ir.Call) for part in parts for e in walk(part))
+    return isinstance(node, ir.Raise | ir.Assert) or any(
+        isinstance(e, ir.Call) for part in parts for e in walk(part)
+    )
 
 
 def answers(k: Knowledge, function: ir.Function, depth: int) -> Answers:
@@ -208,7 +214,9 @@ def attribute_evidence(k: Knowledge, owner: str, attribute: str, depth: int) -> 
             for item in divergence_of(k, writer, depth).evidence:
                 if item.name == f"self.{attribute}" and _shows(item.source):
                     found.append(as_container(item, f"self.{attribute}"))
-        found.sort(key=lambda s: (len(s.steps), s.hops, s.origin, s.text, s.site.function, s.site.row, s.site.column))
+        found.sort(
+            key=lambda s: (len(s.steps), s.hops, s.origin, s.text, s.site.function, s.site.row, s.site.column)
+        )
         known = k.attributes[key] = frozenset(found[:2])
     return known
 
@@ -253,7 +261,9 @@ def _global_sources(k: Knowledge, function: ir.Function, name: str) -> Sources:
             declared = [s for s in statements(body) if isinstance(s, ir.Scope) and name in s.names]
             if declared and _on_thread(k, writer, 3):
                 step = Step(f"`{name}` is assigned on another thread", site_of(writer, declared[0]))
-                found.append(Source("thread", "world", name, site_of(writer, declared[0]), 0, "thread", (step,)))
+                found.append(
+                    Source("thread", "world", name, site_of(writer, declared[0]), 0, "thread", (step,))
+                )
         known = k.attributes[key] = frozenset(found[:2])
     return known
 
@@ -262,7 +272,9 @@ def _on_thread(k: Knowledge, identity: str, depth: int) -> bool:
     uses = uses_of(k, identity, "Exception")
     if any(use.how in ("thread", "task") for use in uses):
         return True
-    return depth > 0 and any(use.how == "call" and _on_thread(k, use.site.function, depth - 1) for use in uses)
+    return depth > 0 and any(
+        use.how == "call" and _on_thread(k, use.site.function, depth - 1) for use in uses
+    )
 
 
 def _agreed(k: Knowledge, identity: str, e: ir.Call) -> tuple[ir.Expr, ...] | None:

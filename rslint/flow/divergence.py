@@ -29,12 +29,16 @@ _PASSING = frozenset(
     "len bool any all min max sum sorted list set tuple dict int float str abs next iter enumerate zip range "
     "reversed frozenset round copy deepcopy".split()
 )
-_READING = frozenset("get pop popleft popitem keys values items copy peek front index count __contains__".split())
+_READING = frozenset(
+    "get pop popleft popitem keys values items copy peek front index count __contains__".split()
+)
 _MUTATING = frozenset(
     "append appendleft add insert extend update setdefault pop popleft popitem remove discard clear put "
     "put_nowait".split()
 )
-EVIDENCE = frozenset("filesystem clock future event queue rpc host-allocation caught container thread".split())
+EVIDENCE = frozenset(
+    "filesystem clock future event queue rpc host-allocation caught container thread".split()
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,9 @@ class Answers:
     call: Callable[[ir.Call], Sources | None]  # None: unknown, look at its arguments
     attribute: Callable[[ir.Attribute], Sources]
     name: Callable[[str, ir.Name], Sources]
-    agreed: Callable[[ir.Call], tuple[ir.Expr, ...] | None]  # arguments uniform after the call; None: not agreeing
+    agreed: Callable[
+        [ir.Call], tuple[ir.Expr, ...] | None
+    ]  # arguments uniform after the call; None: not agreeing
     caught: Callable[[ir.Try, ir.Handler], Source | None]
     size_name: Callable[[str], bool]
 
@@ -133,7 +139,9 @@ class _Reader:
             case ir.UnaryOp():
                 return self.values(e.operand, state)
             case ir.IfExp():
-                choice = NONE if e.body == e.orelse else frozenset(_tested(s) for s in self.values(e.test, state))
+                choice = (
+                    NONE if e.body == e.orelse else frozenset(_tested(s) for s in self.values(e.test, state))
+                )
                 return self._union((e.body, e.orelse), state) | choice
             case ir.BinOp():
                 both = self._union((e.left, e.right), state)
@@ -169,7 +177,9 @@ class _Reader:
         known = self.answers.attribute(e)
         if known:
             return known
-        base = self.values(e.value, state) if not isinstance(e.value, ir.Name) or e.value.id != "self" else NONE
+        base = (
+            self.values(e.value, state) if not isinstance(e.value, ir.Name) or e.value.id != "self" else NONE
+        )
         return frozenset(s for s in base if s.kind in EVIDENCE)
 
     def _call(self, e: ir.Call, state: State) -> Sources:
@@ -327,7 +337,9 @@ def _collect(cfg: Cfg, before: tuple[State, ...], reader: _Reader) -> FunctionDi
         {key: frozenset(value) for key, value in tests.items()},
         {key: frozenset(value) for key, value in controls.items()},
         frozenset(returns),
-        tuple(sorted(evidence, key=lambda item: (item.site.row, item.site.column, item.name, item.source.text))),
+        tuple(
+            sorted(evidence, key=lambda item: (item.site.row, item.site.column, item.name, item.source.text))
+        ),
     )
 
 
@@ -339,7 +351,9 @@ def _returned(reader: _Reader, s: ir.Return, state: State, control: Sources) -> 
     if simple:
         return frozenset(_tested(source) for source in values) | control
     # An object built where the rank is known is not a predicate of the rank.
-    return frozenset(s for s in values if s.kind != "rank") | frozenset(s for s in control if s.kind in EVIDENCE)
+    return frozenset(s for s in values if s.kind != "rank") | frozenset(
+        s for s in control if s.kind in EVIDENCE
+    )
 
 
 def _changes(reader: _Reader, node: CfgNode, state: State, control: Sources) -> Iterable[Evidence]:
@@ -347,19 +361,29 @@ def _changes(reader: _Reader, node: CfgNode, state: State, control: Sources) -> 
     origin = node.origin
     changed: list[tuple[ir.Expr, Sources]] = []
     if isinstance(origin, ir.Assign) and origin.value is not None and node.kind == "statement":
-        predicate = isinstance(origin.value, ir.Compare | ir.BoolOp | ir.UnaryOp | ir.Name | ir.Attribute | ir.Call)
+        predicate = isinstance(
+            origin.value, ir.Compare | ir.BoolOp | ir.UnaryOp | ir.Name | ir.Attribute | ir.Call
+        )
         values = frozenset(
-            s for s in reader.values(origin.value, state) if s.kind in EVIDENCE or (s.kind == "rank" and predicate)
+            s
+            for s in reader.values(origin.value, state)
+            if s.kind in EVIDENCE or (s.kind == "rank" and predicate)
         )
         for target in origin.targets:
             container = isinstance(target, ir.Subscript)
-            changed.append((target.value if isinstance(target, ir.Subscript) else target, NONE if container else values))
+            changed.append(
+                (target.value if isinstance(target, ir.Subscript) else target, NONE if container else values)
+            )
     elif isinstance(origin, ir.Delete):
         changed += [(t.value, NONE) for t in origin.targets if isinstance(t, ir.Subscript)]
     if origin is not None and node.kind == "statement" and not isinstance(origin, ir.Delete):
         for part in expressions(origin):  # type: ignore[arg-type]
             for call in walk(part):
-                if isinstance(call, ir.Call) and isinstance(call.func, ir.Attribute) and call.func.attr in _MUTATING:
+                if (
+                    isinstance(call, ir.Call)
+                    and isinstance(call.func, ir.Attribute)
+                    and call.func.attr in _MUTATING
+                ):
                     changed.append((call.func.value, NONE))
     for target, values in changed:
         name = dotted(target)

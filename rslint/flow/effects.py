@@ -312,7 +312,11 @@ def _try(w: Walk, s: ir.Try, after: int, ahead: Ahead) -> int:
         return finished[tree]
 
     outer = Ahead(
-        final(ahead.returns), lambda e: final(ahead.raised(e)), final(ahead.again), final(ahead.leave), ahead.reraised
+        final(ahead.returns),
+        lambda e: final(ahead.raised(e)),
+        final(ahead.again),
+        final(ahead.leave),
+        ahead.reraised,
     )
     done = final(after)
     caught: dict[tuple[int, str], int] = {}
@@ -379,7 +383,9 @@ def _left_through(w: Walk, item: ir.WithItem, leave: int, after: int, ahead: Ahe
     stops = w.around.swallows(item.context)
 
     def raised(exception: str) -> int:
-        if stops is True or (stops is not None and stops is not False and w.around.catches(stops, exception) != "no"):
+        if stops is True or (
+            stops is not None and stops is not False and w.around.catches(stops, exception) != "no"
+        ):
             return _called(w, item, leave, after)
         return _called(w, item, leave, ahead.raised(exception))
 
@@ -424,4 +430,3 @@ def _effective(w: Walk, node: ir.Stmt | ir.Expr) -> bool:
     if any(w.effective(part) for part in expressions(node)):
         return True
     return any(w.effective(inner) for body in blocks(node) for inner in body)
-

@@ -51,7 +51,9 @@ def _meaning(k: Knowledge, identity: str, call: ir.Call) -> Meaning:
         argument = _argument(call, position, name)
         if argument is not None:
             agrees.append(argument)
-    return Meaning(target, collective.kind, axis, tuple(agrees), collective.result_agrees, bool(collective.captures))
+    return Meaning(
+        target, collective.kind, axis, tuple(agrees), collective.result_agrees, bool(collective.captures)
+    )
 
 
 def _argument(call: ir.Call, position: int | None, keyword: str | None) -> ir.Expr | None:

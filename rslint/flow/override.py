@@ -55,7 +55,9 @@ def _origin(k: Knowledge, identity: str, value: ir.Expr, agreed: dict[str, ir.Ca
     for part in walk(value):
         if isinstance(part, ir.Call):
             meaning = meaning_of(k, identity, part)
-            if meaning.result_agrees or any(_returns_agreed(k, f) for f in meaning.target.functions if f in k.effects):
+            if meaning.result_agrees or any(
+                _returns_agreed(k, f) for f in meaning.target.functions if f in k.effects
+            ):
                 return part
         name = dotted(part) if isinstance(part, ir.Name | ir.Attribute) else None
         if name is not None and name in agreed:
@@ -114,6 +116,8 @@ def _used(k: Knowledge, identity: str, name: str, later: list[ir.Stmt]) -> bool:
             parts = (statement.test,)
         elif isinstance(statement, ir.Return) and statement.value is not None:
             parts = (statement.value,)
-        if any(dotted(e) == name for part in parts for e in walk(part) if isinstance(e, ir.Name | ir.Attribute)):
+        if any(
+            dotted(e) == name for part in parts for e in walk(part) if isinstance(e, ir.Name | ir.Attribute)
+        ):
             return True
     return False

@@ -16,7 +16,9 @@ DEPTH = 5
 _KEPT = 3
 
 
-def call_reasons(k: Knowledge, function: ir.Function, call: ir.Call, depth: int = DEPTH) -> tuple[Reason, ...]:
+def call_reasons(
+    k: Knowledge, function: ir.Function, call: ir.Call, depth: int = DEPTH
+) -> tuple[Reason, ...]:
     """The reasons of one call, seen from the function it stands in; empty for collectives and silent calls."""
     meaning = meaning_of(k, function.identity, call)
     if meaning.operation is not None or meaning.captures:
@@ -29,12 +31,16 @@ def call_reasons(k: Knowledge, function: ir.Function, call: ir.Call, depth: int 
             for reason in function_reasons(k, callee, depth - 1):
                 steps = (Step(f"calls {target.text}", site), *reason.steps)
                 certainty = "name" if target.certainty == "name" else reason.certainty
-                found.append(Reason(reason.kind, reason.strength, reason.exceptions, reason.text, steps, certainty))
+                found.append(
+                    Reason(reason.kind, reason.strength, reason.exceptions, reason.text, steps, certainty)
+                )
     if not target.functions or (not found and _abstract(k, meaning)):
         known = _modelled(k, call, meaning)
         if known is not None:
             steps = (Step(f"{target.text} may raise {known.exceptions[0]}", site),)
-            found.append(Reason(known.kind, known.strength, known.exceptions, target.text, steps, known.certainty))
+            found.append(
+                Reason(known.kind, known.strength, known.exceptions, target.text, steps, known.certainty)
+            )
     if not target.functions and not target.external and _is_callback(function, call):
         steps = (Step(f"{target.text} is a callback: whatever it raises comes out here", site),)
         found.append(Reason("callback", 2, ("Exception",), target.text, steps, "code"))
@@ -187,7 +193,9 @@ def is_abstract(function: ir.Function) -> bool:
         match statement:
             case ir.ExprStmt(value=ir.Constant()) | ir.Jump(kind="pass"):
                 continue
-            case ir.Raise() if statement.exception is not None and last_name(statement.exception) in _UNIMPLEMENTED:
+            case ir.Raise() if (
+                statement.exception is not None and last_name(statement.exception) in _UNIMPLEMENTED
+            ):
                 continue
             case _:
                 return False
@@ -200,5 +208,6 @@ _UNIMPLEMENTED = frozenset({"NotImplementedError", "NotImplemented"})
 def _is_callback(function: ir.Function, call: ir.Call) -> bool:
     """A parameter that is called, and that no class annotation says is something else."""
     return isinstance(call.func, ir.Name) and any(
-        parameter.name == call.func.id and parameter.name not in ("cls", "self") for parameter in function.parameters
+        parameter.name == call.func.id and parameter.name not in ("cls", "self")
+        for parameter in function.parameters
     )

@@ -52,7 +52,11 @@ class Comparison:
             return self.canonical(child(node, 2))
         first = self.canonical(child(node, 2))
         if kind == "loop":
-            return after if not self._has_collective(first) else self.forest.make(("loop", node[1], first, after))
+            return (
+                after
+                if not self._has_collective(first)
+                else self.forest.make(("loop", node[1], first, after))
+            )
         return self.forest.make(("if", node[1], first, after))
 
     def _is_linear(self, tree: int) -> bool:

@@ -41,7 +41,9 @@ def survival(k: Knowledge, identity: str, exception: str) -> Survival:
                 if site.how in ("thread", "task"):
                     return Survival("thread", (*steps, Step(f"runs as a {site.how} of its own", site.site)))
                 if site.how == "process":
-                    died = died or Survival("dies", (*steps, Step("is the main function of a process", site.site)))
+                    died = died or Survival(
+                        "dies", (*steps, Step("is the main function of a process", site.site))
+                    )
                     continue
                 caller = site.site.function
                 if site.fate == "swallowed":
@@ -166,7 +168,9 @@ def _mentions(part: ir.Expr, name: str) -> list[tuple[ir.Call | None, ir.Expr]]:
     return found
 
 
-def _dispatched(k: Knowledge, caller: str, statement: ir.Assign, identity: str, exception: str) -> list[CallSite]:
+def _dispatched(
+    k: Knowledge, caller: str, statement: ir.Assign, identity: str, exception: str
+) -> list[CallSite]:
     """The table a reference is kept in (`self.dispatch = {Request: self.handle}`) is called somewhere in the class."""
     found: list[CallSite] = []
     for target in statement.targets:

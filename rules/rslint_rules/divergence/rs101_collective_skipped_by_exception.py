@@ -75,7 +75,7 @@ def check(analysis: Analysis) -> Iterable[Finding]:
 
 
 def tier_of(suspect: Suspect) -> str | None:
-    """"default" where the evidence has held on real code, "preview" where it is plausible, None where it is noise."""
+    """Where it shows: "default" if such evidence has held on real code, "preview" if plausible, None if noise."""
     reason = suspect.reasons[0][0]
     assert suspect.collective is not None
     assert suspect.survival is not None
