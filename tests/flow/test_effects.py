@@ -1,4 +1,4 @@
-"""The effect tree of a function: what it may still do to process groups, each tree in `#|` lines under its `def`."""
+"""The effect tree of a function, in `#|` lines under its `def`: what it may still do to process groups."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small projects for the tests of the engine: built from source text, with what is expected in comments beside it.
+"""Small projects for the tests of the engine: built from source text, what is expected in comments beside it.
 
 Lines `#| ...` right under a `def` are what is expected of that function, and a trailing `# => ...` is what is
 expected of the row it stands on. Every file begins with `import torch.distributed as dist`.
@@ -12,8 +12,11 @@ import re
 import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
-from rslint.flow.forest import Forest, child
+from hypothesis import strategies as st
+
+from rslint.flow.forest import Forest, Site, child
 from rslint.flow.knowledge import Knowledge
 from rslint.flow.relevant import compute_effects
 from rslint.project.discover import Request, discover
@@ -153,3 +156,43 @@ def _shown(forest: Forest, tree: int, loops: dict[str, int]) -> list[str]:
         return [f"loop {number}:", *inside(2), *at(3)]
     assert kind == "yield"
     return ["yield, if it raises:", *inside(3), *at(2)]
+
+
+# Trees without a forest: nested tuples that look like nodes, with trees in place of indices.
+
+Tree = tuple[Any, ...]
+PLACES = {"if": (2, 3), "loop": (2, 3), "yield": (2, 3), "collective": (4,), "call": (2, 4)}
+
+
+def interned(forest: Forest, tree: Tree) -> int:
+    places = PLACES.get(tree[0], ())
+    parts = (interned(forest, part) if i in places else part for i, part in enumerate(tree))
+    return forest.make(tuple(parts))
+
+
+def unfolded(forest: Forest, tree: int) -> Tree:
+    """The inverse of `interned`, but for choices between equal trees."""
+    node = forest.node(tree)
+    places = PLACES.get(str(node[0]), ())
+    return tuple(unfolded(forest, child(node, i)) if i in places else part for i, part in enumerate(node))
+
+
+def random_trees() -> st.SearchStrategy[Tree]:
+    sites = st.builds(Site, st.just("m:f"), st.integers(1, 3), st.just(0), st.just(1), st.just(9))
+    conditions, loops = st.sampled_from(["a", "b"]), st.sampled_from(["m:f:1:0", "m:f:2:0"])
+    operations, axes = st.sampled_from(["all_reduce", "barrier"]), st.sampled_from(["world", "tp", "?"])
+    leaves = st.one_of(
+        st.sampled_from([("return",), ("raise",)]),
+        st.tuples(st.sampled_from(["again", "leave"]), loops),
+    )
+
+    def larger(tree: st.SearchStrategy[Tree]) -> st.SearchStrategy[Tree]:
+        return st.one_of(
+            st.tuples(st.just("collective"), operations, axes, sites, tree),
+            st.tuples(st.just("call"), st.sampled_from(["m:f", "m:g"]), tree, sites, tree),
+            st.tuples(st.just("if"), conditions, tree, tree),
+            st.tuples(st.just("loop"), loops, tree, tree),
+            st.tuples(st.just("yield"), sites, tree, tree),
+        )
+
+    return st.recursive(leaves, larger, max_leaves=12)
