@@ -293,7 +293,8 @@ def _caught(k: Knowledge, function: ir.Function, statement: ir.Try, handler: ir.
     for call, _ in guarded_calls(statement.body, ()):
         for reason in call_reasons(k, function, call, 2):
             if reason.strength == 1 or reason.kind in _PROTECTING:
-                if handler_catches(k, function.identity, handler.types, reason.exceptions[0]) != "no":
+                stops = [handler_catches(k, function.identity, handler.types, name) for name in reason.exceptions]
+                if any(stop != "no" for stop in stops):
                     text = f"{reason.text} not raising"
                     return Source("caught", "world", text, site_of(function.identity, call), 0, "caught")
     return None

@@ -54,7 +54,13 @@ def _sources(k: Knowledge, identity: str, fork: Fork) -> list[Source]:
         if node is fork.statement and fork.kind not in ("for", "match"):
             continue
         found |= tests.get(id(node), frozenset())
-    return sorted(found, key=lambda s: (s.kind != "rank", s.hops, len(s.steps), s.kind, s.text, s.site.row))
+    return sorted(found, key=lambda s: (_PLAINEST.index(s.kind), s.hops, len(s.steps), s.text, s.site.row))
+
+
+_PLAINEST = (
+    "rank", "container", "thread", "rpc", "host-allocation", "future", "event", "queue", "filesystem", "clock", "caught",
+    "device-allocation", "rank-value",
+)  # fmt: skip
 
 
 def _parting(k: Knowledge, identity: str, fork: Fork, source: Source) -> Suspect | None:
@@ -147,7 +153,7 @@ def _hazards(k: Knowledge, identity: str) -> Iterator[Suspect]:
             if comparison.equal(raised, hazard.normal):
                 continue
             here, others = sequences.of(raised), sequences.of(hazard.normal)
-            added = [o for o in _surplus(here, others) if _in_handler(hazard, o.entry)]
+            added = _added(hazard, here, others)
             kind = "handler" if added else "exception"
             collective = added[0] if added else _first_skipped(here, others)
             if collective is not None:
@@ -156,18 +162,24 @@ def _hazards(k: Knowledge, identity: str) -> Iterator[Suspect]:
         yield _raising(k, identity, kind, items)
 
 
+_BROAD = ("ConnectionError", "OSError", "TimeoutError", "RuntimeError")
+
+
 def _unaffected(k: Knowledge, comparison: Comparison, hazard: Hazard) -> bool:
-    raised = hazard.raised("Exception")
-    if not k.forest.operational(hazard.normal) and not k.forest.operational(raised):
-        return not hazard.handlers
-    return not hazard.handlers and comparison.equal(raised, hazard.normal)
+    """Whether what follows is the same whatever the call raises."""
+    return all(comparison.equal(hazard.raised(name), hazard.normal) for name in ("Exception", *_BROAD))
 
 
-def _surplus(here: tuple[Operation, ...], others: tuple[Operation, ...]) -> list[Operation]:
-    """Operations of one side that the other does not run, or runs less often."""
+def _added(hazard: Hazard, here: tuple[Operation, ...], others: tuple[Operation, ...]) -> list[Operation]:
+    """Operations in a handler around the call that the other ranks do not run, or run less often."""
     left = [(o.name, o.axis) for o in others]
-    found = []
+    handled = [o for o in here if _in_handler(hazard, o.entry)]
     for operation in here:
+        key = (operation.name, operation.axis)
+        if operation not in handled and key in left:
+            left.remove(key)
+    found = []
+    for operation in handled:
         key = (operation.name, operation.axis)
         if key in left:
             left.remove(key)
@@ -209,16 +221,13 @@ def leader_only(k: Knowledge, identity: str, statement: ir.Stmt) -> bool:
     return any(s.kind == "rank" for s in divergence_at(k, identity).controls.get(id(statement), ()))
 
 
-_BROAD = ("ConnectionError", "OSError", "TimeoutError")
 
 
 def _expected(k: Knowledge, identity: str, hazard: Hazard) -> bool:
     """A handler around the call that catches input/output errors and leaves: re-raises or returns."""
     for outer in hazard.handlers[:1]:
         for handler in outer.handlers:
-            if handler.types is not None and all(
-                handler_catches(k, identity, handler.types, name) == "no" for name in _BROAD
-            ):
+            if all(handler_catches(k, identity, handler.types, name) != "yes" for name in _BROAD):
                 continue
             last = handler.body[-1] if handler.body else None
             return isinstance(last, ir.Raise | ir.Return) or any(
@@ -242,7 +251,7 @@ def _raising(
     hazard, reason, here, others = items[0]
     exception = reason.exceptions[0]
     raised = hazard.raised(exception)
-    added = [o for o in _surplus(here, others) if _in_handler(hazard, o.entry)]
+    added = _added(hazard, here, others)
     collective = added[0] if kind == "handler" and added else _first_skipped(here, others)
     reasons: dict[Site, tuple[Reason, Site]] = {}
     for other, why, _, _ in items:

@@ -72,11 +72,12 @@ def function_divergence(
     """Solve until the sources of branches no longer change (at most four rounds; sources only grow). With `wanted`,
     only these names are followed and only tests that read them are answered."""
     control = controlling(cfg, exceptional=False)
+    agreed = _agreed_names(function, answers)
     handlers = _handler_sources(function, answers)
     branches: dict[int, Sources] = {}
     before: tuple[State, ...] = ()
     for _ in range(4):
-        reader = _Reader(function, answers, control, branches, handlers, wanted)
+        reader = _Reader(function, answers, control, branches, handlers, wanted, agreed)
         before = solve(cfg, forward=True, must=False, boundary=frozenset(), transfer=reader.transfer).before
         found = {
             node.index: reader.tests(node.origin, before[node.index])
@@ -86,7 +87,7 @@ def function_divergence(
         if found == branches:
             break
         branches = found
-    return _collect(cfg, before, _Reader(function, answers, control, branches, handlers, wanted))
+    return _collect(cfg, before, _Reader(function, answers, control, branches, handlers, wanted, agreed))
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ class _Reader:
     branches: dict[int, Sources]
     handlers: dict[int, Source]
     wanted: frozenset[str] | None
+    agreed: frozenset[str]
 
     def follows(self, targets: Iterable[ir.Expr]) -> bool:
         return self.wanted is None or not self.wanted.isdisjoint(names_in(targets))
@@ -243,7 +245,7 @@ class _Reader:
     def _assign(self, node: CfgNode, s: ir.Assign, state: State) -> State:
         if s.value is None or not self.follows(s.targets):
             return state
-        values = self.values(s.value, state)
+        values = NONE if self._agrees_with_others(s) else self.values(s.value, state)
         # A value that is uniform stays uniform when only some ranks copy it: the branch chose between equals.
         plain = isinstance(s.value, ir.Name | ir.Attribute) and not values
         chosen = NONE if plain else self.controls(node)
@@ -258,6 +260,18 @@ class _Reader:
                     kept = self.values(target, state)
                 state = self._store(state, target, values | chosen | kept)
         return state
+
+    def _agrees_with_others(self, s: ir.Assign) -> bool:
+        """`failed = failed or any(flags)` after each rank contributed its `failed` to `flags`: agreed."""
+        if isinstance(s.value, ir.BoolOp):
+            parts: tuple[ir.Expr, ...] = s.value.values
+        elif isinstance(s.value, ir.BinOp) and s.value.operator in ("|", "&"):
+            parts = (s.value.left, s.value.right)
+        else:
+            return False
+        targets = names_in(s.targets)
+        own = any(not targets.isdisjoint(names_in((part,))) for part in parts)
+        return own and any(not self.agreed.isdisjoint(names_in((part,))) for part in parts)
 
     def _store(self, state: State, target: ir.Expr, sources: Sources) -> State:
         name = last_name(target)
@@ -280,6 +294,17 @@ def _bind(state: State, target: ir.Expr, sources: Sources) -> State:
     if name is None:
         return state
     return frozenset(fact for fact in state if fact[0] != name) | {(name, source) for source in sources}
+
+
+def _agreed_names(function: ir.Function, answers: Answers) -> frozenset[str]:
+    """Names that some collective of the function makes equal everywhere."""
+    found: set[str] = set()
+    for statement in statements(function.body):
+        for part in expressions(statement):
+            for call in walk(part):
+                if isinstance(call, ir.Call):
+                    found |= names_in(answers.agreed(call) or ())
+    return frozenset(found)
 
 
 def _tested(source: Source) -> Source:
@@ -384,7 +409,9 @@ def _changes(reader: _Reader, node: CfgNode, state: State, control: Sources) -> 
                     and isinstance(call.func, ir.Attribute)
                     and call.func.attr in _MUTATING
                 ):
-                    changed.append((call.func.value, NONE))
+                    given = (*call.args, *(keyword.value for keyword in call.keywords))
+                    held = frozenset(s for part in given for s in reader.values(part, state) if s.kind in EVIDENCE)
+                    changed.append((call.func.value, held))
     for target, values in changed:
         name = dotted(target)
         if name is None or not (name.startswith("self.") or "." not in name):

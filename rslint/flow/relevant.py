@@ -11,7 +11,7 @@ from rslint.models import world_size_test
 from rslint.project import ir
 from rslint.project.text import last_name, render, statements
 
-DEPTH = 6
+DEPTH = 4
 
 
 def relevant_functions(k: Knowledge) -> dict[str, set[str]]:

@@ -179,15 +179,36 @@ def _dispatched(
             continue
         attribute = name.removeprefix("self.")
         owner = k.links.ir(caller).owner
-        for user in k.links.calling(attribute):
+        for user in sorted({*k.links.calling(attribute), *k.links.mentioning(attribute)}):
             function = k.links.ir(user)
             if function.owner is None or owner is None or not _related(k, function.owner, owner):
                 continue
+            entries = _entries(function, name)
             for call, around in calls_of(k, user):
-                if dotted(call.func) == name:
+                if _reads(call.func, name) or dotted(call.func) in entries:
                     fate = fate_of(k, user, around, exception)
                     found.append(CallSite(identity, site_of(user, call), "reference", fate))
     return found
+
+
+def _entries(function: ir.Function, table: str) -> set[str]:
+    """Local names assigned from an entry of the table: `handler = self.handlers[kind]`, `.get(kind)`."""
+    return {
+        target.id
+        for statement in statements(function.body)
+        if isinstance(statement, ir.Assign) and statement.value is not None and _reads(statement.value, table)
+        for target in statement.targets
+        if isinstance(target, ir.Name)
+    }
+
+
+def _reads(e: ir.Expr, table: str) -> bool:
+    """The table itself, `table[...]` or `table.get(...)`."""
+    if isinstance(e, ir.Subscript):
+        return dotted(e.value) == table
+    if isinstance(e, ir.Call) and isinstance(e.func, ir.Attribute) and e.func.attr in ("get", "pop"):
+        return dotted(e.func.value) == table
+    return dotted(e) == table
 
 
 def _related(k: Knowledge, left: str, right: str) -> bool:

@@ -25,12 +25,17 @@ if TYPE_CHECKING:
     from rslint.project.links import Links
 
 _LONGEST_RETURN = 8
+_MOST_CANDIDATES = 24
 
 
 def evaluate(links: Links, function: str, expression: ir.Expr, depth: int) -> Entities:
-    """The entities an expression of `function` may denote, in order of discovery."""
-    if depth <= 0:
-        return ()
+    """The entities an expression of `function` may denote, in order of discovery. What may be very many things (a
+    method that every layer of a model overrides) tells nothing and costs much: then there is no answer."""
+    found = _evaluate(links, function, expression, depth) if depth > 0 else ()
+    return found if len(found) <= _MOST_CANDIDATES else ()
+
+
+def _evaluate(links: Links, function: str, expression: ir.Expr, depth: int) -> Entities:
     if isinstance(expression, ir.Name):
         return name_entities(links, function, expression.id, depth)
     if isinstance(expression, ir.Attribute):
