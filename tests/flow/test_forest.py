@@ -5,6 +5,9 @@ The references are naive functions on nested tuples, without tables and without 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given, settings
@@ -26,9 +29,12 @@ def simple(tree: Tree) -> Tree:
     return _made((simple(part) if i in PLACES.get(tree[0], ()) else part for i, part in enumerate(tree)))
 
 
-def _made(parts: object) -> Tree:
-    tree = tuple(parts)  # type: ignore[arg-type]
-    return tree[2] if tree[0] == "if" and tree[2] == tree[3] else tree  # type: ignore[no-any-return]
+def _made(parts: Iterable[Any]) -> Tree:
+    tree = tuple(parts)
+    if tree[0] == "if" and tree[2] == tree[3]:
+        same: Tree = tree[2]
+        return same
+    return tree
 
 
 def spliced(tree: Tree, after: Tree, raised: Tree) -> Tree:
