@@ -10,7 +10,7 @@ import ast
 import difflib
 import re
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,22 +63,21 @@ def known(folder: Path, files: str | Mapping[str, str]) -> Knowledge:
 def expected_under(text: str, module: str = "m") -> dict[str, str]:
     """What stands in `#|` lines under each `def`, by the identity of the function."""
     rows = text.splitlines()
-    found: dict[str, str] = {}
+    found = {
+        identity: "\n".join(_lines_under(rows[row:]))
+        for identity, row in _definitions(ast.parse(text), "", module)
+    }
+    return {identity: expected for identity, expected in found.items() if expected}
 
-    def visit(node: ast.AST, path: str) -> None:
-        for inner in ast.iter_child_nodes(node):
-            if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-                name = f"{path}.{inner.name}" if path else inner.name
-                if not isinstance(inner, ast.ClassDef):
-                    lines = _lines_under(rows[inner.lineno :])
-                    if lines:
-                        found[f"{module}:{name}"] = "\n".join(lines)
-                visit(inner, name)
-            else:
-                visit(inner, path)
 
-    visit(ast.parse(text), "")
-    return found
+def _definitions(node: ast.AST, path: str, module: str) -> Iterator[tuple[str, int]]:
+    for inner in ast.iter_child_nodes(node):
+        below = path
+        if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            below = f"{path}.{inner.name}" if path else inner.name
+            if not isinstance(inner, ast.ClassDef):
+                yield f"{module}:{below}", inner.lineno
+        yield from _definitions(inner, below, module)
 
 
 def _lines_under(rows: list[str]) -> list[str]:
@@ -95,6 +94,29 @@ def expected_beside(text: str) -> dict[int, str]:
     """What stands behind `# =>`, by row."""
     matches = ((row, _BESIDE.match(line)) for row, line in enumerate(text.splitlines(), start=1))
     return {row: match[2] for row, match in matches if match is not None}
+
+
+def assert_beside(folder: Path, source: str, answer: Callable[[Knowledge, str], dict[int, str]]) -> None:
+    """Just the rows with `# =>` are answered, with just what stands there; all other rows have no answer."""
+    (text,) = written(folder, source).values()
+    k = knowledge_of(folder)
+    got: dict[int, str] = {}
+    for identity in functions_in(text):
+        got |= answer(k, identity)
+    left, right = (
+        {f"{row:3} {line.strip().partition('  # =>')[0]}": texts.get(row, "") for row, line in _rows(text)}
+        for texts in (got, expected_beside(text))
+    )
+    assert_same(left, right)
+
+
+def _rows(text: str) -> list[tuple[int, str]]:
+    return list(enumerate(text.splitlines(), start=1))
+
+
+def functions_in(text: str, module: str = "m") -> list[str]:
+    """The identities of the functions and methods of a file, in order."""
+    return [identity for identity, _ in _definitions(ast.parse(text), "", module)]
 
 
 def assert_under(folder: Path, source: str, answer: Callable[[Knowledge, str], str]) -> None:
