@@ -1,4 +1,7 @@
-"""Compare the files in the built wheels with the tree: a file that is missing from a wheel is missing for users."""
+"""Compare the files in the built wheels with the tree: a file that is missing from a wheel is missing for users.
+
+python .ci/compare_wheels.py WHEELS TREE
+"""
 
 from __future__ import annotations
 
@@ -7,28 +10,36 @@ import sys
 import zipfile
 from pathlib import Path
 
+# The folders whose files a wheel holds; what stands before a package's name is cut off.
 PACKAGES = {
-    "rslint-": ("rslint/", "rules/rslint_rules/"),
-    "rslint_runtime-": ("runtime_shim/rslint_runtime/",),
+    "rslint": ("rslint/", "rules/rslint_rules/"),
+    "rslint_runtime": ("runtime_shim/rslint_runtime/",),
 }
 
 
+def in_the_tree(folders: tuple[str, ...], tree: Path) -> set[str]:
+    listed = subprocess.run(["git", "ls-files"], cwd=tree, capture_output=True, text=True, check=True)
+    return {
+        name[len(folder.rstrip("/").rpartition("/")[0]) :].lstrip("/")
+        for folder in folders
+        for name in listed.stdout.splitlines()
+        if name.startswith(folder)
+    }
+
+
+def in_the_wheel(wheel: Path) -> set[str]:
+    return {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+
+
 def main(wheels: Path, tree: Path) -> int:
-    tracked = subprocess.run(
-        ["git", "ls-files"], cwd=tree, capture_output=True, text=True, check=True
-    ).stdout.split("\n")
     failed = False
-    for prefix, folders in PACKAGES.items():
-        (wheel,) = wheels.glob(f"{prefix}*.whl")
-        inside = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-        wanted = set()
-        for folder in folders:
-            base = folder.rstrip("/").rpartition("/")[0]
-            wanted |= {name[len(base) + 1 if base else 0 :] for name in tracked if name.startswith(folder)}
-        for name in sorted(wanted ^ inside):
-            failed = True
+    for distribution, folders in PACKAGES.items():
+        (wheel,) = wheels.glob(f"{distribution}-*.whl")
+        wanted, found = in_the_tree(folders, tree), in_the_wheel(wheel)
+        failed |= wanted != found
+        for name in sorted(wanted ^ found):
             print(f"{wheel.name}: {'missing' if name in wanted else 'not in the tree'}: {name}")
-        print(f"{wheel.name}: {len(inside)} files")
+        print(f"{wheel.name}: {len(found)} files")
     return int(failed)
 
 

@@ -1,0 +1,13 @@
+"""Python 3.11 is where everything is tested: without torch, the suite does not start there."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+
+import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if sys.version_info[:2] == (3, 11) and importlib.util.find_spec("torch") is None:
+        raise pytest.UsageError("under Python 3.11 the tests need torch: pip install '.[test]'")

@@ -1,0 +1,47 @@
+"""What an installed rslint offers is found where others look for it: by its console script, flake8 and itself."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from importlib.resources import files
+
+import pytest
+
+from rslint.registry import load_rules
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "target"),
+    [
+        ("console_scripts", "rslint", "rslint.cli:main"),
+        ("flake8.extension", "RS", "rslint.flake8_plugin:Plugin"),
+        ("rslint.rules", "rslint_rules", "rslint_rules:rules"),
+    ],
+)
+def test_an_entry_point_is_there_and_loads(group: str, name: str, target: str) -> None:
+    found = {entry.value for entry in entry_points(group=group) if entry.name == name}
+    assert found == {target}
+    (entry,) = {entry for entry in entry_points(group=group) if entry.name == name}
+    assert callable(entry.load())
+
+
+def test_the_rules_are_found_as_a_third_partys_would_be() -> None:
+    assert {rule.code for rule in load_rules()} >= {
+        "RS101",
+        "RS102",
+        "RS103",
+        "RS105",
+        "RS106",
+        "RS900",
+        "RS901",
+    }
+
+
+@pytest.mark.parametrize("package", ["rslint", "rslint_rules"])
+def test_types_are_shipped(package: str) -> None:
+    assert files(package).joinpath("py.typed").is_file()
+
+
+def test_models_are_shipped() -> None:
+    names = {entry.name for entry in files("rslint").joinpath("models").iterdir()}
+    assert {"torch.toml", "rslint_runtime.toml"} <= names
