@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from rslint.flow.forest import NIL, RAISE, RETURN, Forest, Site, all_children, child, children
 from tests.flow.trees import PLACES, Tree, interned, random_trees, shown, unfolded
 
-FEW = settings(max_examples=40, deadline=None)
+FEW = settings(max_examples=25, deadline=None)
 SITE = Site("m:f", 1, 0, 1, 9)
 OTHER = Site("m:f", 2, 0, 2, 9)
 

@@ -248,7 +248,7 @@ def test_a_chain_of_choices_costs_its_length() -> None:
 
 
 @given(random_trees())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_the_compared_form_is_its_own_form_and_has_no_places(tree: Tree) -> None:
     forest = Forest()
     comparison = Comparison(forest, everything)
@@ -258,7 +258,7 @@ def test_the_compared_form_is_its_own_form_and_has_no_places(tree: Tree) -> None
 
 
 @given(random_trees())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_who_sees_nothing_finds_no_collective(tree: Tree) -> None:
     forest = Forest()
     index = interned(forest, tree)
