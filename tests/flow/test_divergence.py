@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from rslint.flow.answers import divergence_of
+from rslint.flow.compare import suspects_of
 from rslint.flow.knowledge import Knowledge
 from rslint.flow.record import Source
 from rslint.project.text import expressions, statements, walk
@@ -41,6 +42,50 @@ def returns_of(k: Knowledge, identity: str) -> str:
 def evidence_of(k: Knowledge, identity: str) -> str:
     items = divergence_of(k, identity).evidence
     return "\n".join(f"{item.name} at {item.site.row}: {text_of(item.source)}" for item in items) or "none"
+
+
+def suspects_at(k: Knowledge, identity: str) -> dict[int, str]:
+    """The places where ranks part, with the collective that some of them skip."""
+    found = suspects_of(k, identity) if identity in k.walks else ()
+    return {s.site.row: f"{s.kind} {s.collective.name if s.collective else ''}" for s in found}
+
+
+def test_a_rank_test_parts_only_the_groups_that_count_on_its_axis(tmp_path: Path) -> None:
+    """All members of a tensor-parallel group have the same pipeline rank."""
+    assert_beside(
+        tmp_path,
+        """
+        def within(x, pp_rank, tp_group):
+            if pp_rank == 0:
+                dist.all_reduce(x, group=tp_group)
+
+        def across(x, pp_rank, pp_group):
+            if pp_rank == 0:  # => branch all_reduce
+                dist.all_reduce(x, group=pp_group)
+
+        def whole(x, pp_rank):
+            if pp_rank != 0:  # => exit barrier
+                return
+            dist.barrier()
+
+        def anyone(x, rank, tp_group):
+            if rank == 0:  # => branch all_reduce
+                dist.all_reduce(x, group=tp_group)
+
+        def both(x, tp_rank, tp_group, pp_group):
+            if tp_rank == 0:  # => branch broadcast
+                dist.all_reduce(x, group=pp_group)
+                dist.broadcast(x, 0, group=tp_group)
+
+        def alike(x, rank):
+            if rank == 0:
+                x.prepare()
+                dist.broadcast(x, 0)
+            else:
+                dist.broadcast(x, 0)
+        """,
+        suspects_at,
+    )
 
 
 def test_ranks_are_known_by_call_name_and_attribute(tmp_path: Path) -> None:
