@@ -6,6 +6,11 @@ import importlib.util
 import sys
 
 import pytest
+from hypothesis import settings
+
+# How long one example takes says more of the machine, and of who else uses it, than of the code.
+settings.register_profile("rslint", deadline=None)
+settings.load_profile("rslint")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -156,8 +156,8 @@ def test_a_deadlock_is_proven_long_before_any_timeout(name: str, world_size: int
     result = run(name, world_size, group_timeout=600.0)
     assert result.outcome == "deadlock", result.report()
     assert {wait.rank for wait in result.waiting} == waiting
-    # torch's functional collectives import torch._dynamo at their first call, about a second by itself.
-    assert result.seconds < (4.0 if name == "functional" else 1.0)
+    # torch's functional collectives import torch._dynamo at their first call, which takes seconds by itself.
+    assert result.seconds < (20.0 if name == "functional" else 1.0)
 
 
 def test_the_leaders_rpc_fails_and_its_peer_waits_for_it() -> None:
