@@ -155,7 +155,7 @@ class _ProjectRun:
             from rslint.flow.analysis import analyse
 
             progress(f"analysing {count} files", count)
-            analysis = analyse(self.project, index)
+            analysis = analyse(self.project, index, self.request.jobs)
             for rule in asked:
                 progress(f"checking {rule.code}", count)
                 raw += self.ask(rule, analysis)

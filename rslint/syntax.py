@@ -15,17 +15,17 @@ Work = tuple[SourceFile, "bytes | None"]
 
 def syntax_problems(files: Sequence[Work], jobs: int | None) -> list[Unreadable]:
     """Why some of the files cannot be read or parsed, in their order. `jobs` None uses every usable CPU."""
-    from rslint.project.index import _start_method, _usable_cpus
+    from rslint.project.index import start_method, usable_cpus
 
     chunks = [files[start : start + _CHUNK_FILES] for start in range(0, len(files), _CHUNK_FILES)]
     size = sum(len(data) for _, data in files if data is not None)
-    processes = min(jobs or _usable_cpus(), len(chunks))
+    processes = min(jobs or usable_cpus(), len(chunks))
     daemon = multiprocessing.current_process().daemon
     if processes <= 1 or size < _WORTH_A_PROCESS_BYTES or daemon:
         return [problem for chunk in chunks for problem in _problems(chunk)]
     from concurrent.futures import ProcessPoolExecutor
 
-    with ProcessPoolExecutor(processes, mp_context=_start_method()) as pool:
+    with ProcessPoolExecutor(processes, mp_context=start_method()) as pool:
         return [problem for found in pool.map(_problems, chunks) for problem in found]
 
 

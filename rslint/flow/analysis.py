@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from rslint.flow.answers import divergence_of
-from rslint.flow.compare import suspects_of
 from rslint.flow.knowledge import Knowledge
-from rslint.flow.override import overrides_of
+from rslint.flow.parallel import find_suspects
 from rslint.flow.reasons import DEPTH, function_reasons
 from rslint.flow.record import FunctionRecord
 from rslint.flow.relevant import compute_effects
@@ -16,6 +18,7 @@ from rslint.flow.suspects import Suspect
 from rslint.models import Models
 from rslint.project.index import Index
 from rslint.project.links import Links
+from rslint.project.parsing import without_cycle_collection
 from rslint.project.project import Project
 
 
@@ -30,16 +33,25 @@ class Analysis:
     suspects: tuple[Suspect, ...]
 
 
-def analyse(project: Project, index: Index) -> Analysis:
+def analyse(project: Project, index: Index, jobs: int | None = None) -> Analysis:
     """Effects of all functions that reach a collective, then the suspects of each, one per root."""
     links = Links(index)
     knowledge = Knowledge(links, project.models)
-    compute_effects(knowledge)
-    found: list[Suspect] = []
-    for identity in sorted(knowledge.walks):
-        found += suspects_of(knowledge, identity)
-        found += overrides_of(knowledge, identity)
+    with without_cycle_collection(), _deep_recursion():
+        compute_effects(knowledge)
+        found = find_suspects(knowledge, jobs)
     return Analysis(project, links, project.models, knowledge, _roots(found))
+
+
+@contextmanager
+def _deep_recursion() -> Iterator[None]:
+    """Trees are as deep as functions are long."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, 20_000))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
 
 
 def _roots(found: list[Suspect]) -> tuple[Suspect, ...]:

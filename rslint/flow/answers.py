@@ -44,9 +44,7 @@ def divergence_of(k: Knowledge, identity: str, depth: int = DEPTH) -> FunctionDi
     known = k.divergences.get(key)
     if known is None:
         function = k.links.ir(identity)
-        known = k.divergences[key] = function_divergence(
-            function, _cfg(k, function), answers(k, function, depth)
-        )
+        known = k.divergences[key] = _solved(k, function, answers(k, function, depth), None)
     return known
 
 
@@ -59,10 +57,16 @@ def divergence_at(k: Knowledge, identity: str) -> FunctionDivergence:
         wanted = [fork.test for fork in walked.forks if _matters(k, fork)]
         wanted += [test for test in _rank_tests(k, walked.function)]
         names = slice_of(walked.function, wanted)
-        cfg = _cfg(k, walked.function)
-        known = function_divergence(walked.function, cfg, answers(k, walked.function, DEPTH), names)
-        k.decisions[identity] = known
+        known = k.decisions[identity] = _solved(k, walked.function, answers(k, walked.function, DEPTH), names)
     return known
+
+
+def _solved(
+    k: Knowledge, function: ir.Function, found: Answers, wanted: frozenset[str] | None
+) -> FunctionDivergence:
+    if not _has_sources(function, found):
+        return FunctionDivergence({}, {}, NONE, ())
+    return function_divergence(function, _cfg(k, function), found, wanted)
 
 
 def _matters(k: Knowledge, fork: Fork) -> bool:
@@ -105,14 +109,57 @@ def _may_raise(node: ir.Node) -> bool:
 def answers(k: Knowledge, function: ir.Function, depth: int) -> Answers:
     """The answers for one function, its callees seen `depth` calls deep."""
     identity = function.identity
+    calls: dict[int, Sources | None] = {}
+    attributes: dict[int, Sources] = {}
+    names: dict[str, Sources] = {}
+    agreed: dict[int, tuple[ir.Expr, ...] | None] = {}
+
+    def call(e: ir.Call) -> Sources | None:
+        if id(e) not in calls:
+            calls[id(e)] = call_sources(k, identity, e, depth)
+        return calls[id(e)]
+
+    def attribute(e: ir.Attribute) -> Sources:
+        if id(e) not in attributes:
+            attributes[id(e)] = attribute_sources(k, identity, e, depth)
+        return attributes[id(e)]
+
+    def name(id_: str, e: ir.Name) -> Sources:
+        if id_ not in names:
+            names[id_] = _name_sources(k, function, id_, e)
+        return names[id_]
+
+    def agreeing(e: ir.Call) -> tuple[ir.Expr, ...] | None:
+        if id(e) not in agreed:
+            agreed[id(e)] = _agreed(k, identity, e)
+        return agreed[id(e)]
+
     return Answers(
-        call=lambda e: call_sources(k, identity, e, depth),
-        attribute=lambda e: attribute_sources(k, identity, e, depth),
-        name=lambda name, e: _name_sources(k, function, name, e),
-        agreed=lambda e: _agreed(k, identity, e),
+        call=call,
+        attribute=attribute,
+        name=name,
+        agreed=agreeing,
         caught=lambda statement, handler: _caught(k, function, statement, handler),
-        size_name=lambda name: world_size_name(k.models, name),
+        size_name=lambda size: world_size_name(k.models, size),
     )
+
+
+def _has_sources(function: ir.Function, found: Answers) -> bool:
+    """Whether anything in the function may differ between ranks at all; most functions have nothing."""
+    for statement in statements(function.body):
+        for part in expressions(statement):
+            for e in walk(part):
+                if isinstance(e, ir.Call):
+                    if found.call(e):
+                        return True
+                elif isinstance(e, ir.Attribute):
+                    if found.attribute(e):
+                        return True
+                elif isinstance(e, ir.Name) and found.name(e.id, e):
+                    return True
+        if isinstance(statement, ir.Try) and any(found.caught(statement, h) for h in statement.handlers):
+            return True
+    return False
 
 
 def call_sources(k: Knowledge, identity: str, e: ir.Call, depth: int) -> Sources | None:

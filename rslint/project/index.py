@@ -115,25 +115,25 @@ def _scan_all(
     work: Sequence[tuple[SourceFile, bytes]], markers: tuple[str, ...], jobs: int | None
 ) -> Iterator[_Scanned]:
     chunks = list(_chunks(work))
-    processes = min(jobs or _usable_cpus(), len(chunks))
+    processes = min(jobs or usable_cpus(), len(chunks))
     small = sum(len(data) for _, data in work) < _WORTH_A_PROCESS_BYTES
     if processes <= 1 or small or multiprocessing.current_process().daemon:
         for chunk in chunks:
             yield from _scan_chunk(chunk, markers)
         return
-    with ProcessPoolExecutor(processes, mp_context=_start_method()) as pool:
+    with ProcessPoolExecutor(processes, mp_context=start_method()) as pool:
         for scanned in pool.map(_scan_chunk, chunks, [markers] * len(chunks)):
             yield from scanned
 
 
-def _start_method() -> multiprocessing.context.BaseContext:
+def start_method() -> multiprocessing.context.BaseContext:
     """Forking is cheap and safe while this process has one thread; a second one may hold a lock at the
     fork."""
     forkable = sys.platform == "linux" and threading.active_count() == 1
     return multiprocessing.get_context("fork" if forkable else "spawn")
 
 
-def _usable_cpus() -> int:
+def usable_cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -104,6 +104,14 @@ class Links:
         """Functions that contain a call whose last name is `name`, sorted."""
         return self.store.calling(name)
 
+    def modules_naming(self, word: str) -> tuple[str, ...]:
+        """The modules in whose text the word occurs."""
+        return self.store.modules_with(word)
+
+    def modules_defining(self, name: str) -> tuple[str, ...]:
+        """The modules that define a function or method of this name."""
+        return self.store.modules_defining(name)
+
     def mentioning(self, name: str) -> tuple[str, ...]:
         """Functions that use `name` as a value, not as a callee, sorted."""
         return self.store.mentioning(name)
