@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from rslint.flow.answers import divergence_of
+from rslint.flow.forest import Site
 from rslint.flow.knowledge import Knowledge
 from rslint.flow.parallel import find_suspects
 from rslint.flow.reasons import DEPTH, function_reasons
@@ -63,8 +64,17 @@ def _roots(found: list[Suspect]) -> tuple[Suspect, ...]:
         for _, place in suspect.reasons
     }
     overridden = {(s.function, s.text.partition(" = ")[0]) for s in found if s.kind == "override"}
+    nearest: dict[Site, int] = {}
+    for suspect in found:
+        if _is_body(suspect) and suspect.collective is not None:
+            site, hops = suspect.collective.site, suspect.collective.hops
+            nearest[site] = min(hops, nearest.get(site, hops))
     kept = []
     for suspect in found:
+        if _is_body(suspect) and suspect.collective is not None:
+            # A context that only wraps another is not another root.
+            if suspect.collective.hops > nearest[suspect.collective.site]:
+                continue
         if suspect.kind in ("exit", "branch") and (suspect.function, suspect.text) in overridden:
             continue
         if suspect.kind == "exception":
@@ -78,6 +88,10 @@ def _roots(found: list[Suspect]) -> tuple[Suspect, ...]:
                 continue
         kept.append(suspect)
     return tuple(kept)
+
+
+def _is_body(suspect: Suspect) -> bool:
+    return suspect.kind == "exception" and suspect.reasons[0][0].kind == "body"
 
 
 def record_of(knowledge: Knowledge, identity: str) -> FunctionRecord:

@@ -22,11 +22,11 @@ from rslint.flow.record import Source, Step
 from rslint.flow.slicing import names_in, slice_of
 from rslint.flow.survival import uses_of
 from rslint.models import (
-    agreement_decorator,
     agreeing_name,
+    agreement_decorator,
     local_state,
-    rank_predicate,
     raising,
+    rank_predicate,
     uniform,
     world_size_name,
 )
@@ -77,11 +77,9 @@ def _rank_tests(k: Knowledge, function: ir.Function) -> Iterable[ir.Expr]:
     """Tests that speak of a rank: they decide who runs what."""
     for statement in statements(function.body):
         if isinstance(statement, ir.If | ir.While):
-            if any(rank_predicate(k.models, name, None) for name in sorted(names_in((statement.test,)))):
-                yield statement.test
-            elif any(isinstance(e, ir.Name | ir.Call) for e in walk(statement.test)) and _short(
+            if any(rank_predicate(k.models, name, None) for name in sorted(names_in((statement.test,)))) or (any(isinstance(e, ir.Name | ir.Call) for e in walk(statement.test)) and _short(
                 statement.test
-            ):
+            )):
                 yield statement.test
 
 
@@ -184,9 +182,13 @@ def call_sources(k: Knowledge, identity: str, e: ir.Call, depth: int) -> Sources
         return _returned(k, target.functions, target.text, e, identity, depth)
     keywords = frozenset(keyword.name for keyword in e.keywords if keyword.name)
     known = raising(k.models, target.external, target.text, target.receiver_types, keywords)
-    if known is not None and known.kind in _REMOTE:
+    if known is not None and known.kind in _REMOTE and not (known.certainty == "name" and _like_a_dict(e)):
         return frozenset({Source("rpc", "world", f"{target.text}()", site)})
     return None
+
+
+def _like_a_dict(e: ir.Call) -> bool:
+    return last_name(e.func) in ("get", "pop", "keys", "values", "items", "setdefault", "copy")
 
 
 def _returned(
@@ -340,7 +342,9 @@ def _caught(k: Knowledge, function: ir.Function, statement: ir.Try, handler: ir.
     for call, _ in guarded_calls(statement.body, ()):
         for reason in call_reasons(k, function, call, 2):
             if reason.strength == 1 or reason.kind in _PROTECTING:
-                stops = [handler_catches(k, function.identity, handler.types, name) for name in reason.exceptions]
+                stops = [
+                    handler_catches(k, function.identity, handler.types, name) for name in reason.exceptions
+                ]
                 if any(stop != "no" for stop in stops):
                     text = f"{reason.text} not raising"
                     return Source("caught", "world", text, site_of(function.identity, call), 0, "caught")

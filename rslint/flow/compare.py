@@ -15,7 +15,7 @@ from rslint.flow.survival import Survival, survival
 from rslint.flow.suspects import Suspect
 from rslint.models import axes_compatible
 from rslint.project import ir
-from rslint.project.text import blocks, render, statements, walk
+from rslint.project.text import blocks, last_name, render, statements, walk
 
 
 def suspects_of(k: Knowledge, identity: str) -> tuple[Suspect, ...]:
@@ -48,12 +48,16 @@ def _forks(k: Knowledge, identity: str) -> Iterator[Suspect]:
 
 
 def _sources(k: Knowledge, identity: str, fork: Fork) -> list[Source]:
-    tests = divergence_at(k, identity).tests
+    divergence = divergence_at(k, identity)
+    tests = divergence.tests
     found: set[Source] = set()
     for node in (fork.statement, fork.test, *walk(fork.test)):
         if node is fork.statement and fork.kind not in ("for", "match"):
             continue
         found |= tests.get(id(node), frozenset())
+    # Ranks that come here at all have already parted on what controls the statement: they agree on it.
+    if fork.kind != "match":
+        found -= divergence.controls.get(id(fork.statement), frozenset())
     return sorted(found, key=lambda s: (_PLAINEST.index(s.kind), s.hops, len(s.steps), s.text, s.site.row))
 
 
@@ -85,6 +89,7 @@ def _parting(k: Knowledge, identity: str, fork: Fork, source: Source) -> Suspect
     if collective is None:
         return None
     statement = fork.statement
+    raising = _raised_exit(statement)
     return Suspect(
         kind="exit" if _leaves(k.walks[identity], statement) else "branch",
         function=identity,
@@ -95,7 +100,17 @@ def _parting(k: Knowledge, identity: str, fork: Fork, source: Source) -> Suspect
         others=others,
         collective=collective,
         sources=(source,),
+        survival=None if raising is None else survival(k, identity, raising),
     )
+
+
+def _raised_exit(statement: ir.Stmt) -> str | None:
+    """The exception an arm of the statement ends with."""
+    for body in blocks(statement):
+        last = body[-1] if body else None
+        if isinstance(last, ir.Raise):
+            return (last_name(last.exception) if last.exception is not None else None) or "Exception"
+    return "AssertionError" if isinstance(statement, ir.Assert) else None
 
 
 def _view(source: Source) -> Visible:
@@ -105,10 +120,20 @@ def _view(source: Source) -> Visible:
 
 
 def _first_skipped(here: tuple[Operation, ...], others: tuple[Operation, ...]) -> Operation | None:
-    for position, operation in enumerate(others):
-        if position >= len(here) or (here[position].name, here[position].axis) != (operation.name, operation.axis):
-            return operation
-    return None
+    """The first operation that only the others run; one that is near and on every path rather than another."""
+    left = [(o.name, o.axis) for o in here]
+    skipped = []
+    for operation in others:
+        key = (operation.name, operation.axis)
+        if key in left:
+            left.remove(key)
+        else:
+            skipped.append(operation)
+    if not skipped:
+        # The same operations in another order: the first that meets another one.
+        skipped = [o for o, p in zip(others, here, strict=False) if (o.name, o.axis) != (p.name, p.axis)]
+    sure = [o for o in skipped if o.certain and o.hops <= 3]
+    return (sure or skipped or (None,))[0]
 
 
 def _same_protocol(here: tuple[Operation, ...], others: tuple[Operation, ...]) -> bool:
@@ -144,7 +169,9 @@ def _hazards(k: Knowledge, identity: str) -> Iterator[Suspect]:
     walk_ = k.walks[identity]
     comparison = Comparison(k.forest, _everything)
     sequences = Sequences(k.forest, _everything, k.loops)
-    roots: dict[tuple[str, Site], list[tuple[Hazard, Reason, tuple[Operation, ...], tuple[Operation, ...]]]] = {}
+    roots: dict[
+        tuple[str, Site], list[tuple[Hazard, Reason, tuple[Operation, ...], tuple[Operation, ...]]]
+    ] = {}
     for hazard in walk_.hazards:
         if _unaffected(k, comparison, hazard):
             continue
@@ -190,7 +217,9 @@ def _added(hazard: Hazard, here: tuple[Operation, ...], others: tuple[Operation,
 
 def _in_handler(hazard: Hazard, site: Site) -> bool:
     return any(
-        handler.span.row <= site.row <= handler.span.end_row for outer in hazard.handlers for handler in outer.handlers
+        handler.span.row <= site.row <= handler.span.end_row
+        for outer in hazard.handlers
+        for handler in outer.handlers
     )
 
 
@@ -208,7 +237,9 @@ def _reasons(k: Knowledge, identity: str, hazard: Hazard) -> tuple[Reason, ...]:
     text = render(hazard.expression.func)
     if not is_silent(k, identity, hazard.expression):
         if _expected(k, identity, hazard):
-            steps = (Step(f"the author expects {text} to raise: a handler leaves before the collective", site),)
+            steps = (
+                Step(f"the author expects {text} to raise: a handler leaves before the collective", site),
+            )
             found = strongest([*found, Reason("expected", 3, ("Exception",), text, steps, "code")])
         if leader_only(k, identity, hazard.statement):
             steps = (Step(f"only some ranks call {text}", site),)
@@ -219,8 +250,6 @@ def _reasons(k: Knowledge, identity: str, hazard: Hazard) -> tuple[Reason, ...]:
 def leader_only(k: Knowledge, identity: str, statement: ir.Stmt) -> bool:
     """Whether a rank test decides who executes the statement."""
     return any(s.kind == "rank" for s in divergence_at(k, identity).controls.get(id(statement), ()))
-
-
 
 
 def _expected(k: Knowledge, identity: str, hazard: Hazard) -> bool:
@@ -242,7 +271,9 @@ def _raising(
     kind: str,
     items: list[tuple[Hazard, Reason, tuple[Operation, ...], tuple[Operation, ...]]],
 ) -> Suspect:
-    def order(item: tuple[Hazard, Reason, tuple[Operation, ...], tuple[Operation, ...]]) -> tuple[int, int, int, int]:
+    def order(
+        item: tuple[Hazard, Reason, tuple[Operation, ...], tuple[Operation, ...]],
+    ) -> tuple[int, int, int, int]:
         hazard, reason, _, _ = item
         span = hazard.expression.span
         return (reason.strength, len(reason.steps), span.row, span.column)
@@ -268,6 +299,7 @@ def _raising(
         collective=collective,
         reasons=tuple(reasons.values()),
         survival=_survival(k, identity, raised, exception),
+        expected=_expected(k, identity, hazard),
         leader_only=leader_only(k, identity, hazard.statement),
     )
 

@@ -26,18 +26,16 @@ Sources = frozenset[Source]
 NONE: Sources = frozenset()
 
 _PASSING = frozenset(
-    "len bool any all min max sum sorted list set tuple dict int float str abs next iter enumerate zip range "
-    "reversed frozenset round copy deepcopy".split()
+    ["len", "bool", "any", "all", "min", "max", "sum", "sorted", "list", "set", "tuple", "dict", "int", "float", "str", "abs", "next", "iter", "enumerate", "zip", "range", "reversed", "frozenset", "round", "copy", "deepcopy"]
 )
 _READING = frozenset(
-    "get pop popleft popitem keys values items copy peek front index count __contains__".split()
+    ["get", "pop", "popleft", "popitem", "keys", "values", "items", "copy", "peek", "front", "index", "count", "__contains__"]
 )
 _MUTATING = frozenset(
-    "append appendleft add insert extend update setdefault pop popleft popitem remove discard clear put "
-    "put_nowait".split()
+    ["append", "appendleft", "add", "insert", "extend", "update", "setdefault", "pop", "popleft", "popitem", "remove", "discard", "clear", "put", "put_nowait"]
 )
 EVIDENCE = frozenset(
-    "filesystem clock future event queue rpc host-allocation caught container thread".split()
+    ["filesystem", "clock", "future", "event", "queue", "rpc", "host-allocation", "caught", "container", "thread"]
 )
 
 
@@ -142,7 +140,9 @@ class _Reader:
                 return self.values(e.operand, state)
             case ir.IfExp():
                 choice = (
-                    NONE if e.body == e.orelse else frozenset(_tested(s) for s in self.values(e.test, state))
+                    NONE
+                    if render(e.body) == render(e.orelse)
+                    else frozenset(_tested(s) for s in self.values(e.test, state))
                 )
                 return self._union((e.body, e.orelse), state) | choice
             case ir.BinOp():
@@ -410,7 +410,9 @@ def _changes(reader: _Reader, node: CfgNode, state: State, control: Sources) -> 
                     and call.func.attr in _MUTATING
                 ):
                     given = (*call.args, *(keyword.value for keyword in call.keywords))
-                    held = frozenset(s for part in given for s in reader.values(part, state) if s.kind in EVIDENCE)
+                    held = frozenset(
+                        s for part in given for s in reader.values(part, state) if s.kind in EVIDENCE
+                    )
                     changed.append((call.func.value, held))
     for target, values in changed:
         name = dotted(target)
@@ -435,7 +437,3 @@ def as_container(evidence: Evidence, attribute: str) -> Source:
     step = Step(f"`{attribute}` is changed only where {evidence.source.text} allows it", evidence.site)
     steps = (step, *evidence.source.steps)[:3]
     return Source("container", "world", attribute, evidence.source.site, evidence.source.hops, origin, steps)
-
-
-def text_of(e: ir.Expr) -> str:
-    return render(e)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from rslint.flow.forest import RAISE, RETURN, Forest, Site
 from rslint.project import ir
-from rslint.project.text import blocks, children, expressions, last_name, render, walk
+from rslint.project.text import blocks, children, expressions, last_name, render, statements, walk
 
 Raised = Callable[[str], int]
 _EXPRESSIONS = (
@@ -107,6 +107,7 @@ class Walk:
     _effective: dict[int, bool] = field(default_factory=dict)
     _handlers: list[ir.Try] = field(default_factory=list)
     _statement: list[ir.Stmt] = field(default_factory=list)
+    caught_names: set[str] = field(default_factory=set)
 
     def site(self, node: ir.Node) -> Site:
         s = node.span
@@ -130,6 +131,13 @@ class Walk:
 def function_effect(forest: Forest, function: ir.Function, around: Surroundings) -> tuple[int, Walk]:
     """The effect tree of a whole function, and the forks and hazards met while computing it."""
     walk_ = Walk(forest, function, around)
+    walk_.caught_names.update(
+        handler.name
+        for statement_ in statements(function.body)
+        if isinstance(statement_, ir.Try)
+        for handler in statement_.handlers
+        if handler.name is not None
+    )
     ahead = Ahead(RETURN, lambda _: RAISE, RETURN, RETURN)
     return block(walk_, function.body, RETURN, ahead), walk_
 
@@ -151,6 +159,8 @@ def statement(w: Walk, s: ir.Stmt, after: int, ahead: Ahead) -> int:
             return ahead.returns if s.value is None else expression(w, s.value, ahead.returns, ahead)
         case ir.Raise():
             name = last_name(s.exception) if s.exception is not None else ahead.reraised
+            if name is not None and name in w.caught_names:
+                name = ahead.reraised
             tree = ahead.raised(name or "Exception")
             return tree if s.exception is None else expression(w, s.exception, tree, ahead)
         case ir.Assert():
@@ -224,6 +234,9 @@ def expression(w: Walk, e: ir.Expr, after: int, ahead: Ahead) -> int:
             return condition(w, w._statement[-1], e.test, true, false, ahead, "branch")
         case ir.Comprehension() if w.effective(e):
             return _comprehension(w, e, after, ahead)
+        case ir.YieldFrom(value=ir.Call() as delegate) if w.around.yields_context:
+            for _, tree in w.around.call(delegate).trees[:1]:
+                return w.forest.splice(tree, after, ahead.raised("Exception"))
         case ir.Yield() if w.around.yields_context:
             w.hazards.append(Hazard(w._statement[-1], e, after, ahead.raised, tuple(reversed(w._handlers))))
             after = w.forest.make(("yield", w.site(e), after, ahead.raised("Exception")))
@@ -264,7 +277,7 @@ def _comprehension(w: Walk, e: ir.Comprehension, after: int, ahead: Ahead) -> in
         body = expression(w, element, body, ahead)
     for generator in reversed(e.generators):
         for test in reversed(generator.conditions):
-            body = expression(w, test, body, ahead)
+            body = condition(w, w._statement[-1], test, body, w.forest.make(("again", loop)), ahead, "branch")
     w.loops[loop] = (body, after)
     tree = w.forest.make(("loop", loop, body, after))
     return expression(w, e.generators[0].iterable, tree, ahead)

@@ -24,7 +24,6 @@ import msgspec
 
 RETURN, RAISE, NIL = 0, 1, 2
 _LEAVES = frozenset({"return", "raise", "nil", "again", "leave"})
-Node = tuple[object, ...]
 
 
 class Site(msgspec.Struct, frozen=True, order=True, array_like=True):
@@ -35,6 +34,9 @@ class Site(msgspec.Struct, frozen=True, order=True, array_like=True):
     column: int
     end_row: int
     end_column: int
+
+
+Node = tuple[str | int | Site | None, ...]
 
 
 class Operation(msgspec.Struct, frozen=True, array_like=True):

@@ -76,9 +76,9 @@ def _names(k: Knowledge, frontier: list[str]) -> dict[str, set[str]]:
         if name in _DUNDER and len(path) > 1:
             names.setdefault(path[-2], set()).add(identity)
             for child in k.links.subclasses(identity.rpartition(".")[0]):
-                names.setdefault(child.rpartition(":")[2].rpartition(".")[2] or child.rpartition(":")[2], set()).add(
-                    identity
-                )
+                names.setdefault(
+                    child.rpartition(":")[2].rpartition(".")[2] or child.rpartition(":")[2], set()
+                ).add(identity)
         else:
             names.setdefault(name, set()).add(identity)
     return names
@@ -174,7 +174,7 @@ def surroundings(k: Knowledge, function: ir.Function) -> Surroundings:
         catches=lambda types, exception: handler_catches(k, identity, types, exception),
         swallows=lambda e: swallowed_types(k, identity, e),
         aliases=single_assignments(function),
-        yields_context=is_context_manager(function),
+        yields_context=is_context_body(k, function),
     )
 
 
@@ -196,7 +196,9 @@ def constant_arguments(callee: ir.Function, call: ir.Call) -> list[tuple[str, bo
     parameters = [p for p in callee.parameters if p.kind == "positional"]
     if parameters and parameters[0].name in ("self", "cls") and callee.owner is not None:
         parameters = parameters[1:]
-    given: dict[str, ir.Expr | None] = {p.name: p.default for p in callee.parameters if p.kind in ("positional", "keyword")}
+    given: dict[str, ir.Expr | None] = {
+        p.name: p.default for p in callee.parameters if p.kind in ("positional", "keyword")
+    }
     if any(isinstance(a, ir.Starred) for a in call.args) or any(w.name is None for w in call.keywords):
         return []
     for parameter, argument in zip(parameters, call.args, strict=False):
@@ -204,11 +206,17 @@ def constant_arguments(callee: ir.Function, call: ir.Call) -> list[tuple[str, bo
     for keyword in call.keywords:
         if keyword.name in given:
             given[keyword.name] = keyword.value
+    rebound = {name for statement in statements(callee.body) for name in _bound(statement)}
     return [
         (name, bool(value.value))
         for name, value in given.items()
-        if isinstance(value, ir.Constant) and value.kind in ("bool", "NoneType")
+        if name not in rebound and isinstance(value, ir.Constant) and value.kind in ("bool", "NoneType")
     ]
+
+
+def _bound(statement: ir.Stmt) -> set[str]:
+    targets = statement.targets if isinstance(statement, ir.Assign) else ()
+    return {target.id for target in targets if isinstance(target, ir.Name)}
 
 
 def _context(k: Knowledge, identity: str, e: ir.Expr) -> ContextEffect | None:
@@ -239,6 +247,19 @@ def is_context_manager(function: ir.Function) -> bool:
     return function.is_generator and any(
         last_name(decorator) in ("contextmanager", "asynccontextmanager") for decorator in function.decorators
     )
+
+
+def is_context_body(k: Knowledge, function: ir.Function) -> bool:
+    """A context manager's generator, or one that such a generator hands over to with `yield from`."""
+    if not function.is_generator or is_context_manager(function):
+        return function.is_generator
+    for caller in k.links.calling(function.name):
+        other = k.links.ir(caller)
+        if is_context_manager(other):
+            for call in calls_named(k, caller, function.name):
+                if function.identity in meaning_of(k, caller, call).target.functions:
+                    return True
+    return False
 
 
 def single_assignments(function: ir.Function) -> dict[str, ir.Expr]:

@@ -112,16 +112,18 @@ class Sequences:
         if kind in ("return", "raise", "nil", "leave"):
             return ()
         if kind == "again":
-            body, after = self.loops.get(str(node[1]), (NIL, NIL))
-            return (self.of(body, False) or self.of(after, False)) if expand else ()
+            around = self.loops.get(str(node[1]))
+            if around is None or not expand:
+                return ()
+            return (*(_uncertain(o) for o in self.of(around[0], False)), *self.of(around[1], False))
         if kind == "if":
             return self._choice(self.of(child(node, 2), expand), self.of(child(node, 3), expand))
         if kind == "yield":
             return self.of(child(node, 2), expand)
         if kind == "loop":
-            body = tuple(_uncertain(o) for o in self.of(child(node, 2), False))
-            return body + self.of(child(node, 3), expand)
-        after = self.of(child(node, 4), expand)
+            turn = tuple(_uncertain(o) for o in self.of(child(node, 2), False))
+            return (*turn, *self.of(child(node, 3), expand))
+        following = self.of(child(node, 4), expand)
         if kind == "call":
             entry = node[3]
             assert isinstance(entry, Site)
@@ -129,11 +131,11 @@ class Sequences:
                 Operation(o.name, o.axis, o.site, o.hops + 1, o.certain, entry)
                 for o in self.of(child(node, 2), False)
             )
-            return callee + after
+            return (*callee, *following)
         site = node[3]
         if not self.visible(str(node[2])) or not isinstance(site, Site):
-            return after
-        return (Operation(str(node[1]), str(node[2]), site, 0, True, site), *after)
+            return following
+        return (Operation(str(node[1]), str(node[2]), site, 0, True, site), *following)
 
     def _choice(self, true: tuple[Operation, ...], false: tuple[Operation, ...]) -> tuple[Operation, ...]:
         longer, shorter = (true, false) if len(true) >= len(false) else (false, true)

@@ -10,7 +10,7 @@ from rslint.flow.reasons import Around, calls_of, guarded_calls, handler_catches
 from rslint.flow.record import CallSite, Step
 from rslint.models import entry_name, starter_of, terminates
 from rslint.project import ir
-from rslint.project.text import children, dotted, expressions, last_name, statements, walk
+from rslint.project.text import children, dotted, expressions, last_name, statements
 
 DEPTH = 7
 
@@ -87,13 +87,27 @@ def sites_in(k: Knowledge, caller: str, exception: str) -> tuple[CallSite, ...]:
     known = k.sites.get(key)
     if known is None:
         found = []
+        started = _started(k, caller)
         for call, around in calls_of(k, caller):
             targets = meaning_of(k, caller, call).target.functions
             if targets:
-                fate = fate_of(k, caller, around, exception)
-                found += [CallSite(target, site_of(caller, call), "call", fate) for target in targets]
+                how, at = started.get(id(call), ("call", call))
+                fate = fate_of(k, caller, around, exception) if how == "call" else "escapes"
+                found += [CallSite(target, site_of(caller, at), how, fate) for target in targets]
         known = k.sites[key] = tuple(found)
     return known
+
+
+def _started(k: Knowledge, caller: str) -> dict[int, tuple[str, ir.Call]]:
+    """Coroutines made in the arguments of a starter: `asyncio.create_task(pump(x))`."""
+    found: dict[int, tuple[str, ir.Call]] = {}
+    for call, _ in calls_of(k, caller):
+        arguments = [part for part in call.args if isinstance(part, ir.Call)]
+        if arguments:
+            how = starter_of(k.models, *_starter(k, caller, call))
+            if how is not None:
+                found.update({id(part): (how, call) for part in arguments})
+    return found
 
 
 def fate_of(k: Knowledge, identity: str, around: Around, exception: str) -> str:

@@ -17,7 +17,8 @@ class Suspect(msgspec.Struct, frozen=True):
     exit's short arm leaves the function, loop or block), "override" (an agreed value is overwritten on some ranks).
     `here` is what the diverging ranks execute from there on, `others` what their peers do. `reasons` are strongest
     first, each with the call it comes out of; `sources` are why the condition differs. `leader_only` tells that only
-    ranks chosen by a rank test execute the place.
+    ranks chosen by a rank test execute the place; `expected` that a handler around it catches input/output errors and
+    leaves.
     """
 
     kind: str
@@ -32,4 +33,5 @@ class Suspect(msgspec.Struct, frozen=True):
     reasons: tuple[tuple[Reason, Site], ...] = ()
     survival: Survival | None = None
     leader_only: bool = False
+    expected: bool = False
     sibling: Site | None = None

@@ -150,7 +150,8 @@ def raising(
     if hit is None and has_keyword:
         conditional = models.conditional_raisings.find(dotted, text, receiver_types)
         if conditional is not None and not conditional.value.keywords.isdisjoint(has_keyword):
-            hit = conditional
+            traits = conditional.value
+            return Raising(traits.kind, traits.strength, traits.exceptions, conditional.certainty)
     if hit is None or (hit.certainty == "name" and _contradicted(models, dotted, text)):
         return None
     traits = hit.value

@@ -285,7 +285,6 @@ def test_what_only_some_ranks_assign_differs_afterwards(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.xfail(strict=True, reason="the arms are compared with their places")
 def test_a_choice_between_equal_constants_is_none(tmp_path: Path) -> None:
     assert_beside(
         tmp_path,

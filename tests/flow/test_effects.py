@@ -338,7 +338,6 @@ def test_loops_hold_a_body_that_goes_back_or_leaves(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.xfail(strict=True, reason="a filter is taken as always true")
 def test_the_filter_of_a_comprehension_is_a_choice(tmp_path: Path) -> None:
     assert_trees(
         tmp_path,
@@ -1122,7 +1121,6 @@ def test_exceptions_of_the_project_are_known_by_their_bases(tmp_path: Path) -> N
     )
 
 
-@pytest.mark.xfail(strict=True, reason="the name of the variable is taken for a class")
 def test_a_handler_that_raises_its_own_exception_passes_it_on(tmp_path: Path) -> None:
     assert_trees(
         tmp_path,
@@ -1147,7 +1145,6 @@ def test_a_handler_that_raises_its_own_exception_passes_it_on(tmp_path: Path) ->
     )
 
 
-@pytest.mark.xfail(strict=True, reason="a parameter counts as constant although it is assigned")
 def test_a_condition_that_is_changed_in_between_is_another_condition(tmp_path: Path) -> None:
     assert_trees(
         tmp_path,

@@ -136,7 +136,6 @@ def test_the_tree_of_a_record_can_be_read_elsewhere(analysis: Analysis) -> None:
         assert shown(elsewhere, elsewhere.decode(list(record.effect))) == shown(k.forest, k.effects[identity])
 
 
-@pytest.mark.xfail(strict=True, raises=TypeError, reason="the sites in its nodes come back as lists")
 def test_the_tree_of_a_stored_record_can_be_read_elsewhere(analysis: Analysis) -> None:
     k, elsewhere = analysis.knowledge, Forest()
     for identity, record in records(analysis).items():

@@ -161,7 +161,6 @@ def test_a_thread_or_a_task_ends_alone(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.xfail(strict=True, reason="the coroutine stands in the arguments as a call")
 def test_a_coroutine_that_becomes_a_task_ends_alone(tmp_path: Path) -> None:
     assert_under(
         tmp_path,
@@ -169,7 +168,7 @@ def test_a_coroutine_that_becomes_a_task_ends_alone(tmp_path: Path) -> None:
         import asyncio
 
         async def pump(x):
-            #| thread 9
+            #| thread 10
             dist.all_reduce(x)
 
         async def start(x):

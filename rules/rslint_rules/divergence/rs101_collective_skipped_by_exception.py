@@ -81,10 +81,10 @@ def tier_of(suspect: Suspect) -> str | None:
     assert suspect.survival is not None
     near = suspect.collective.hops <= FARTHEST
     if suspect.survival.lives:
-        return "default" if reason.strength != 4 and near else "preview"
+        return "default" if reason.kind not in ("leader", "expected") and near else "preview"
     if suspect.leader_only and reason.strength <= 2:
         return "default" if near else "preview"
-    if reason.kind == "body" or (reason.kind == "expected" and suspect.collective.hops <= 1):
+    if reason.kind == "body" or (reason.strength == 1 and suspect.expected):
         return "default" if near else "preview"
     return "preview" if suspect.leader_only else None
 

@@ -63,6 +63,9 @@ def is_certain(suspect: Suspect) -> bool:
     assert operation is not None
     if operation.hops > FARTHEST:
         return False
+    if source.kind != "rank" and suspect.survival is not None and not suspect.survival.lives:
+        # Who raises here ends its process: a check of the input, not a way to part.
+        return False
     if source.kind in ("rank", "filesystem"):
         return source.hops == 0
     return source.kind in _SHOWN and source.hops <= 1 and source.origin != "device-allocation"
