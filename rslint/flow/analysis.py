@@ -71,10 +71,8 @@ def _roots(found: list[Suspect]) -> tuple[Suspect, ...]:
             nearest[site] = min(hops, nearest.get(site, hops))
     kept = []
     for suspect in found:
-        if _is_body(suspect) and suspect.collective is not None:
-            # A context that only wraps another is not another root.
-            if suspect.collective.hops > nearest[suspect.collective.site]:
-                continue
+        if _is_body(suspect) and _wraps(suspect, nearest):
+            continue
         if suspect.kind in ("exit", "branch") and (suspect.function, suspect.text) in overridden:
             continue
         if suspect.kind == "exception":
@@ -88,6 +86,11 @@ def _roots(found: list[Suspect]) -> tuple[Suspect, ...]:
                 continue
         kept.append(suspect)
     return tuple(kept)
+
+
+def _wraps(suspect: Suspect, nearest: dict[Site, int]) -> bool:
+    """A context that only wraps another one is not another root."""
+    return suspect.collective is not None and suspect.collective.hops > nearest[suspect.collective.site]
 
 
 def _is_body(suspect: Suspect) -> bool:

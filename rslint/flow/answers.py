@@ -55,7 +55,7 @@ def divergence_at(k: Knowledge, identity: str) -> FunctionDivergence:
     if known is None:
         walked = k.walks[identity]
         wanted = [fork.test for fork in walked.forks if _matters(k, fork)]
-        wanted += [test for test in _rank_tests(k, walked.function)]
+        wanted += _rank_tests(k, walked.function)
         names = slice_of(walked.function, wanted)
         known = k.decisions[identity] = _solved(k, walked.function, answers(k, walked.function, DEPTH), names)
     return known
@@ -76,15 +76,20 @@ def _matters(k: Knowledge, fork: Fork) -> bool:
 def _rank_tests(k: Knowledge, function: ir.Function) -> Iterable[ir.Expr]:
     """Tests that speak of a rank: they decide who runs what."""
     for statement in statements(function.body):
-        if isinstance(statement, ir.If | ir.While):
-            if any(rank_predicate(k.models, name, None) for name in sorted(names_in((statement.test,)))) or (any(isinstance(e, ir.Name | ir.Call) for e in walk(statement.test)) and _short(
-                statement.test
-            )):
-                yield statement.test
+        if isinstance(statement, ir.If | ir.While) and (
+            _names_rank(k, statement.test) or _short(statement.test)
+        ):
+            yield statement.test
+
+
+def _names_rank(k: Knowledge, test: ir.Expr) -> bool:
+    return any(rank_predicate(k.models, name, None) for name in sorted(names_in((test,))))
 
 
 def _short(test: ir.Expr) -> bool:
-    return len(list(walk(test))) <= 4
+    """A name or a call alone: what it stands for may be a test of the rank."""
+    parts = list(walk(test))
+    return len(parts) <= 4 and any(isinstance(e, ir.Name | ir.Call) for e in parts)
 
 
 def _cfg(k: Knowledge, function: ir.Function) -> Cfg:
@@ -98,10 +103,10 @@ def _cfg(k: Knowledge, function: ir.Function) -> Cfg:
 
 
 def _may_raise(node: ir.Node) -> bool:
-    parts: Iterable[ir.Expr] = expressions(node) if isinstance(node, ir.Stmt) else (node,)  # type: ignore[arg-type]
-    return isinstance(node, ir.Raise | ir.Assert) or any(
-        isinstance(e, ir.Call) for part in parts for e in walk(part)
-    )
+    if isinstance(node, ir.Raise | ir.Assert):
+        return True
+    parts = expressions(node) if isinstance(node, ir.Stmt) else (node,) if isinstance(node, ir.Expr) else ()
+    return any(isinstance(e, ir.Call) for part in parts for e in walk(part))
 
 
 def answers(k: Knowledge, function: ir.Function, depth: int) -> Answers:

@@ -62,8 +62,8 @@ def _sources(k: Knowledge, identity: str, fork: Fork) -> list[Source]:
 
 
 _PLAINEST = (
-    "rank", "container", "thread", "rpc", "host-allocation", "future", "event", "queue", "filesystem", "clock", "caught",
-    "device-allocation", "rank-value",
+    "rank", "container", "thread", "rpc", "host-allocation", "future", "event", "queue", "filesystem", "clock",
+    "caught", "device-allocation", "rank-value",
 )  # fmt: skip
 
 
@@ -148,9 +148,9 @@ def _leaves(walked: Walk, statement: ir.Stmt) -> bool:
     """Whether an arm without a collective ends with a jump out of the statement."""
     for body in blocks(statement):
         last = body[-1] if body else None
-        if isinstance(last, ir.Return | ir.Raise) or (isinstance(last, ir.Jump) and last.kind != "pass"):
-            if not any(walked.effective(inner) for inner in body):
-                return True
+        jumps = isinstance(last, ir.Return | ir.Raise) or (isinstance(last, ir.Jump) and last.kind != "pass")
+        if jumps and not any(walked.effective(inner) for inner in body):
+            return True
     return isinstance(statement, ir.Assert)
 
 

@@ -25,18 +25,17 @@ State = frozenset[Fact]
 Sources = frozenset[Source]
 NONE: Sources = frozenset()
 
-_PASSING = frozenset(
-    ["len", "bool", "any", "all", "min", "max", "sum", "sorted", "list", "set", "tuple", "dict", "int", "float", "str", "abs", "next", "iter", "enumerate", "zip", "range", "reversed", "frozenset", "round", "copy", "deepcopy"]
-)
-_READING = frozenset(
-    ["get", "pop", "popleft", "popitem", "keys", "values", "items", "copy", "peek", "front", "index", "count", "__contains__"]
-)
-_MUTATING = frozenset(
-    ["append", "appendleft", "add", "insert", "extend", "update", "setdefault", "pop", "popleft", "popitem", "remove", "discard", "clear", "put", "put_nowait"]
-)
-EVIDENCE = frozenset(
-    ["filesystem", "clock", "future", "event", "queue", "rpc", "host-allocation", "caught", "container", "thread"]
-)
+_PASSING = frozenset({
+    "len", "bool", "any", "all", "min", "max", "sum", "sorted", "list", "set", "tuple", "dict", "int", "float", "str",
+    "abs", "next", "iter", "enumerate", "zip", "range", "reversed", "frozenset", "round", "copy", "deepcopy",
+})  # fmt: skip
+_MUTATING = frozenset({
+    "append", "appendleft", "add", "insert", "extend", "update", "setdefault", "pop", "popleft", "popitem", "remove",
+    "discard", "clear", "put", "put_nowait",
+})  # fmt: skip
+EVIDENCE = frozenset({
+    "filesystem", "clock", "future", "event", "queue", "rpc", "host-allocation", "caught", "container", "thread",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -205,9 +204,9 @@ class _Reader:
         if origin is None:
             return state
         parts: tuple[ir.Expr, ...] = ()
-        if isinstance(origin, ir.Stmt) and node.kind in ("statement", "with"):  # type: ignore[arg-type]
-            parts = expressions(origin)  # type: ignore[arg-type]
-        elif node.kind in ("branch", "iterate", "expression") and not isinstance(origin, ir.Stmt):  # type: ignore[arg-type]
+        if isinstance(origin, ir.Stmt) and node.kind in ("statement", "with"):
+            parts = expressions(origin)
+        elif node.kind in ("branch", "iterate", "expression") and not isinstance(origin, ir.Stmt):
             parts = (origin,)  # type: ignore[assignment]
         if isinstance(origin, ir.Assign) and node.kind == "statement":
             state = self._assign(node, origin, state)

@@ -77,7 +77,7 @@ def _uses(k: Knowledge, identity: str, exception: str) -> tuple[CallSite, ...]:
     for caller in k.links.calling(name):
         found += [site for site in sites_in(k, caller, exception) if site.target == identity]
     for caller in k.links.mentioning(name):
-        found += [site for site in _references(k, caller, name, identity, exception)]
+        found += _references(k, caller, name, identity, exception)
     return tuple(sorted(found, key=lambda s: (s.site.function, s.site.row, s.site.column)))
 
 
