@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from rslint.flow.cfg import Cfg, build_cfg
@@ -34,6 +35,8 @@ from rslint.project import ir
 from rslint.project.text import expressions, last_name, render, statements, walk
 
 DEPTH = 2
+# Threads that are told to end stop their collectives together, at the end of the process.
+_ENDING = re.compile(r"stop|shutdown|shut_down|exit|terminat|clos|kill|quit|cancel|abort", re.IGNORECASE)
 _REMOTE = frozenset({"network", "rpc", "storage"})
 _PROTECTING = ("file", "shm", "process")
 
@@ -173,12 +176,16 @@ def call_sources(k: Knowledge, identity: str, e: ir.Call, depth: int) -> Sources
         return NONE
     site = site_of(identity, e)
     predicate = rank_predicate(k.models, target.text, target.external)
-    if predicate is not None:
+    if predicate is not None and (not target.functions or _accessor(e)):
         kind = "rank" if predicate.boolean else "rank-value"
         return frozenset({Source(kind, predicate.axis, f"{target.text}()", site)})
     if uniform(k.models, target.external, target.text):
         return NONE
     state = local_state(k.models, target.external, target.text, target.receiver_types)
+    if state is not None and state.kind == "event" and _ENDING.search(target.text):
+        return NONE
+    if state is not None and state.kind == "filesystem" and _asks_the_kernel(e):
+        return NONE
     if state is not None:
         return frozenset({Source(state.kind, "world", f"{target.text}()", site)})
     if agreeing_name(k.models, last_name(e.func) or ""):
@@ -190,6 +197,16 @@ def call_sources(k: Knowledge, identity: str, e: ir.Call, depth: int) -> Sources
     if known is not None and known.kind in _REMOTE and not (known.certainty == "name" and _like_a_dict(e)):
         return frozenset({Source("rpc", "world", f"{target.text}()", site)})
     return None
+
+
+def _asks_the_kernel(e: ir.Call) -> bool:
+    path = e.args[0] if e.args else None
+    return isinstance(path, ir.Constant) and str(path.value).startswith(("/proc", "/sys", "/dev", "/etc"))
+
+
+def _accessor(e: ir.Call) -> bool:
+    """`get_tp_rank`, `is_main_process`: a function of the project that does more is judged by what it returns."""
+    return (last_name(e.func) or "").lstrip("_").startswith(("get_", "is_", "rank"))
 
 
 def _like_a_dict(e: ir.Call) -> bool:

@@ -11,7 +11,7 @@ from rslint.flow.suspects import Suspect
 from rslint.project import ir
 from rslint.project.text import dotted, expressions, render, statements, walk
 
-_SCALAR = frozenset({"bool", "int", "NoneType"})
+_SCALAR = frozenset({"bool", "int"})
 
 
 def overrides_of(k: Knowledge, identity: str) -> Iterator[Suspect]:

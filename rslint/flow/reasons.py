@@ -179,6 +179,8 @@ def _modelled(k: Knowledge, call: ir.Call, meaning: Meaning):  # type: ignore[no
     target = meaning.target
     if target.constructs is not None and target.external is None:
         return None
+    if target.text.endswith(("Error", "Exception", "Warning")):
+        return None
     keywords = frozenset(keyword.name for keyword in call.keywords if keyword.name)
     return raising(k.models, target.external, target.text, target.receiver_types, keywords)
 

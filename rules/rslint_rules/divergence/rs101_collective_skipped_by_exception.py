@@ -64,6 +64,7 @@ from rslint_rules.divergence import describe
 
 CODE, NAME = "RS101", "collective-skipped-by-exception"
 FARTHEST = 3
+FARTHEST_HANDLER = 4
 
 
 def check(analysis: Analysis) -> Iterable[Finding]:
@@ -81,7 +82,8 @@ def tier_of(suspect: Suspect) -> str | None:
     assert suspect.survival is not None
     near = suspect.collective.hops <= FARTHEST
     if suspect.survival.lives:
-        return "default" if reason.kind not in ("leader", "expected") and near else "preview"
+        strong = reason.strength <= 2 and len(suspect.survival.steps) <= FARTHEST_HANDLER
+        return "default" if strong and near else "preview"
     if suspect.leader_only and reason.strength <= 2:
         return "default" if near else "preview"
     if reason.kind == "body" or (reason.strength == 1 and suspect.expected):

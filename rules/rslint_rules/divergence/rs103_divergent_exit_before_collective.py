@@ -66,8 +66,15 @@ def is_certain(suspect: Suspect) -> bool:
     if source.kind != "rank" and suspect.survival is not None and not suspect.survival.lives:
         # Who raises here ends its process: a check of the input, not a way to part.
         return False
-    if source.kind in ("rank", "filesystem"):
+    if source.kind == "rank":
         return source.hops == 0
+    if source.kind == "filesystem":
+        return source.hops == 0 and source.site.row == suspect.site.row
+    if source.kind == "future":
+        # A predicate over a future (`is_ready`); a loop that polls its own futures is usually the leader's.
+        return source.hops == 1
+    if source.kind == "thread":
+        return source.text in suspect.text
     return source.kind in _SHOWN and source.hops <= 1 and source.origin != "device-allocation"
 
 
