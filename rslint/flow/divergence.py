@@ -1,7 +1,9 @@
 """Which values of one function may differ between ranks, and why: a forward analysis over its control flow graph.
 
-A fact is a pair (name, source). Assignments pass on the sources of their value; an assignment that only some ranks
-execute adds the sources of the branches that control it (the φ of SSA form); a collective that leaves the same value
+A fact is a name, a source and perhaps a choice. Assignments pass on the sources of their value; an assignment that
+only some ranks execute adds the sources of the branches that control it, each with the choice (branch, edge) that led
+there: where the same choice has been taken the ranks agree on the value, elsewhere it may differ (the φ of SSA form). A
+collective that leaves the same value
 everywhere removes them. Sources are evidence: a call that is known to answer per rank, a rank test, a container that
 is shown to be filled on some ranks only. Without evidence a value is uniform.
 """
@@ -20,7 +22,9 @@ from rslint.flow.solver import solve
 from rslint.project import ir
 from rslint.project.text import blocks, children, dotted, expressions, last_name, render, statements, walk
 
-Fact = tuple[str, Source]
+Choice = tuple[int, str]
+Marked = frozenset[tuple[Source, Choice | None]]
+Fact = tuple[str, Source, Choice | None]
 State = frozenset[Fact]
 Sources = frozenset[Source]
 NONE: Sources = frozenset()
@@ -77,7 +81,7 @@ def function_divergence(
         reader = _Reader(function, answers, control, branches, handlers, wanted, agreed)
         before = solve(cfg, forward=True, must=False, boundary=frozenset(), transfer=reader.transfer).before
         found = {
-            node.index: reader.tests(node.origin, before[node.index])
+            node.index: reader.tests(node.origin, reader.seen_from(node, before[node.index]))
             for node in cfg.nodes
             if node.kind in ("branch", "loop", "case") and node.origin is not None
         }
@@ -111,6 +115,21 @@ class _Reader:
             found.add(handler)
         return frozenset(found)
 
+    def marked_controls(self, node: CfgNode) -> Marked:
+        """The sources of the branches that decide whether a node is executed, each with its choice."""
+        found: set[tuple[Source, Choice | None]] = set()
+        for choice in self.control[node.index]:
+            found |= {(source, choice) for source in self.branches.get(choice[0], NONE)}
+        handler = self.handlers.get(id(node.origin))
+        if handler is not None:
+            found.add((handler, None))
+        return frozenset(found)
+
+    def seen_from(self, node: CfgNode, state: State) -> State:
+        """The facts that matter to the ranks that come here: they have made the same choices."""
+        taken = self.control[node.index]
+        return frozenset(fact for fact in state if fact[2] is None or fact[2] not in taken)
+
     def tests(self, origin: ir.Node, state: State) -> Sources:
         """The sources of a condition: here the rank itself counts too."""
         expression = origin.iterable if isinstance(origin, ir.For) else origin
@@ -125,7 +144,7 @@ class _Reader:
     def values(self, e: ir.Expr, state: State) -> Sources:
         match e:
             case ir.Name():
-                held = frozenset(source for name, source in state if name == e.id)
+                held = frozenset(source for name, source, _ in state if name == e.id)
                 return held or self.answers.name(e.id, e)
             case ir.Attribute():
                 return self._attribute(e, state)
@@ -172,7 +191,7 @@ class _Reader:
 
     def _attribute(self, e: ir.Attribute, state: State) -> Sources:
         name = dotted(e)
-        held = frozenset(source for known, source in state if known == name)
+        held = frozenset(source for known, source, _ in state if known == name)
         if held:
             return held
         known = self.answers.attribute(e)
@@ -211,11 +230,12 @@ class _Reader:
         if isinstance(origin, ir.Assign) and node.kind == "statement":
             state = self._assign(node, origin, state)
         elif isinstance(origin, ir.For) and node.kind == "loop" and self.follows((origin.target,)):
-            state = _bind(state, origin.target, _without_rank_values(self.values(origin.iterable, state)))
+            items = self.values(origin.iterable, self.seen_from(node, state))
+            state = _bind(state, origin.target, _plain(_without_rank_values(items)))
         elif node.kind == "with" and isinstance(node.clause, ir.WithItem):
             if node.clause.target is not None and self.follows((node.clause.target,)):
-                held = frozenset(s for s in self.values(node.clause.context, state) if s.kind in EVIDENCE)
-                state = _bind(state, node.clause.target, held)
+                entered = self.values(node.clause.context, self.seen_from(node, state))
+                state = _bind(state, node.clause.target, _plain(s for s in entered if s.kind in EVIDENCE))
         elif isinstance(origin, ir.ExprStmt):
             state = self._mutate(node, origin.value, state)
         for part in parts:
@@ -238,26 +258,27 @@ class _Reader:
         if isinstance(e, ir.Call) and isinstance(e.func, ir.Attribute) and e.func.attr in _MUTATING:
             name = dotted(e.func.value)
             if name is not None and "." not in name:
-                return state | {(name, source) for source in self.controls(node)}
+                return state | {(name, source, choice) for source, choice in self.marked_controls(node)}
         return state
 
     def _assign(self, node: CfgNode, s: ir.Assign, state: State) -> State:
         if s.value is None or not self.follows(s.targets):
             return state
-        values = NONE if self._agrees_with_others(s) else self.values(s.value, state)
+        seen = self.seen_from(node, state)
+        values = NONE if self._agrees_with_others(s) else self.values(s.value, seen)
         # A value that is uniform stays uniform when only some ranks copy it: the branch chose between equals.
         plain = isinstance(s.value, ir.Name | ir.Attribute) and not values
-        chosen = NONE if plain else self.controls(node)
+        chosen: Marked = frozenset() if plain else self.marked_controls(node)
         for target in s.targets:
             if isinstance(target, ir.Collection) and isinstance(s.value, ir.Collection):
                 pairs = zip(target.items, s.value.items, strict=False)
                 for item, value in pairs:
-                    state = self._store(state, item, self.values(value, state) | chosen)
+                    state = self._store(state, item, self.values(value, seen), chosen)
             else:
                 kept = NONE
                 if s.operator is not None:
-                    kept = self.values(target, state)
-                state = self._store(state, target, values | chosen | kept)
+                    kept = self.values(target, seen)
+                state = self._store(state, target, values | kept, chosen)
         return state
 
     def _agrees_with_others(self, s: ir.Assign) -> bool:
@@ -272,27 +293,32 @@ class _Reader:
         own = any(not targets.isdisjoint(names_in((part,))) for part in parts)
         return own and any(not self.agreed.isdisjoint(names_in((part,))) for part in parts)
 
-    def _store(self, state: State, target: ir.Expr, sources: Sources) -> State:
+    def _store(self, state: State, target: ir.Expr, sources: Sources, chosen: Marked) -> State:
         name = last_name(target)
         if name is not None and self.answers.size_name(name):
             sources = frozenset(s for s in sources if s.kind not in ("rank", "rank-value"))
-        return _bind(state, target, sources)
+            chosen = frozenset(mark for mark in chosen if mark[0].kind != "rank")
+        return _bind(state, target, _plain(sources) | chosen)
 
 
-def _bind(state: State, target: ir.Expr, sources: Sources) -> State:
+def _plain(sources: Iterable[Source]) -> Marked:
+    return frozenset((source, None) for source in sources)
+
+
+def _bind(state: State, target: ir.Expr, sources: Marked) -> State:
     if isinstance(target, ir.Collection):
         for item in target.items:
-            state = _bind(state, item, frozenset(s for s in sources if s.kind in EVIDENCE))
+            state = _bind(state, item, frozenset(mark for mark in sources if mark[0].kind in EVIDENCE))
         return state
     if isinstance(target, ir.Starred):
         return _bind(state, target.value, sources)
     if isinstance(target, ir.Subscript):
         name = dotted(target.value)
-        return state | {(name, source) for source in sources} if name else state
+        return state | {(name, source, choice) for source, choice in sources} if name else state
     name = dotted(target)
     if name is None:
         return state
-    return frozenset(fact for fact in state if fact[0] != name) | {(name, source) for source in sources}
+    return frozenset(fact for fact in state if fact[0] != name) | {(name, *mark) for mark in sources}
 
 
 def _agreed_names(function: ir.Function, answers: Answers) -> frozenset[str]:
@@ -344,7 +370,7 @@ def _collect(cfg: Cfg, before: tuple[State, ...], reader: _Reader) -> FunctionDi
     for node in cfg.nodes:
         if node.origin is None:
             continue
-        state, control = before[node.index], reader.controls(node)
+        state, control = reader.seen_from(node, before[node.index]), reader.controls(node)
         if reader.wanted is not None:
             if node.kind in ("branch", "loop", "case"):
                 tests.setdefault(id(node.origin), set()).update(reader.tests(node.origin, state))

@@ -80,7 +80,7 @@ def tier_of(suspect: Suspect) -> str | None:
     reason = suspect.reasons[0][0]
     assert suspect.collective is not None
     assert suspect.survival is not None
-    near = suspect.collective.hops <= FARTHEST
+    near = suspect.collective.hops <= FARTHEST and suspect.collective.name not in describe.ENDING
     if suspect.survival.lives:
         strong = reason.strength <= 2 and len(suspect.survival.steps) <= FARTHEST_HANDLER
         return "default" if strong and near else "preview"

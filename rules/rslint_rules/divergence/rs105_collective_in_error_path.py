@@ -62,6 +62,8 @@ def check(analysis: Analysis) -> Iterable[Finding]:
 def is_certain(suspect: Suspect) -> bool:
     """A strong reason, and the collective in the handler itself or one call away."""
     assert suspect.collective is not None
+    if suspect.collective.name in describe.ENDING:
+        return False
     return suspect.reasons[0][0].strength <= 2 and suspect.collective.hops <= 1
 
 
