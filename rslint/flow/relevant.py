@@ -157,6 +157,7 @@ def components(edges: dict[str, set[str]]) -> list[tuple[str, ...]]:
 def surroundings(k: Knowledge, function: ir.Function) -> Surroundings:
     """What the walk over one function may ask, answered from the effects known so far."""
     identity = function.identity
+    parameters = {parameter.name for parameter in function.parameters}
 
     def call(e: ir.Call) -> CallEffect:
         meaning = meaning_of(k, identity, e)
@@ -170,7 +171,8 @@ def surroundings(k: Knowledge, function: ir.Function) -> Surroundings:
     return Surroundings(
         call=call,
         context=context,
-        world_size_test=lambda e: world_size_test(k.models, render(e)),
+        # What the caller chooses (`distributed=False`) is no question about the world.
+        world_size_test=lambda e: None if render(e) in parameters else world_size_test(k.models, render(e)),
         catches=lambda types, exception: handler_catches(k, identity, types, exception),
         swallows=lambda e: swallowed_types(k, identity, e),
         aliases=single_assignments(function),
