@@ -59,9 +59,17 @@ def reason_text(reason: Reason) -> str:
     return f"`{reason.text}`"
 
 
-def exception_text(reason: Reason) -> str:
-    name = reason.exceptions[0]
-    return "" if name == "Exception" else f" ({name.rpartition('.')[2]})"
+def call_text(suspect: Suspect, reason: Reason) -> str:
+    """The call that stands at the place of the finding."""
+    return reason_text(reason) if reason.kind in ("body", "callback") else f"`{suspect.text}`"
+
+
+def exception_text(suspect: Suspect, reason: Reason) -> str:
+    """In brackets what is raised, and by which call further down."""
+    name = reason.exceptions[0].rpartition(".")[2]
+    if name == "Exception":
+        return ""
+    return f" ({name})" if reason.text == suspect.text else f" ({name} from `{reason.text}`)"
 
 
 def source_text(source: Source) -> str:

@@ -83,7 +83,9 @@ def tier_of(suspect: Suspect) -> str | None:
     near = suspect.collective.hops <= FARTHEST and suspect.collective.name not in describe.ENDING
     if suspect.survival.lives:
         strong = reason.strength <= 2 and len(suspect.survival.steps) <= FARTHEST_HANDLER
-        return "default" if strong and near else "preview"
+        # A local call (a file, shared memory) counts where the handler and the collective are close by.
+        local = reason.strength == 5 and len(suspect.survival.steps) <= 1 and suspect.collective.hops == 0
+        return "default" if (strong or local) and near else "preview"
     if suspect.leader_only and reason.strength <= 2:
         return "default" if near else "preview"
     if reason.kind == "body" or (reason.strength == 1 and suspect.expected):
@@ -100,8 +102,8 @@ def _finding(analysis: Analysis, suspect: Suspect, *, preview: bool) -> Finding:
     where = describe.place(analysis, operation.site)
     who = "the leader" if suspect.leader_only else "some ranks"
     message = (
-        f"{describe.reason_text(reason)} may raise on {who}{describe.exception_text(reason)}, and then skips "
-        f"`{operation.name}` on line {where.row} in which the other ranks wait; {describe.fate_text(suspect)}"
+        f"{describe.call_text(suspect, reason)} may raise on {who}{describe.exception_text(suspect, reason)}, and then "
+        f"skips `{operation.name}` on line {where.row} in which the other ranks wait; {describe.fate_text(suspect)}"
     )
     related = [Related(where, f"`{operation.name}` is skipped by the rank that raises")]
     for other, site in suspect.reasons[1:]:

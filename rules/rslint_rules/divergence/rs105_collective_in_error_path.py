@@ -72,8 +72,8 @@ def _finding(analysis: Analysis, suspect: Suspect, *, preview: bool) -> Finding:
     assert operation is not None
     where = describe.place(analysis, raising)
     message = (
-        f"only ranks on which {describe.reason_text(reason)} on line {where.row} raised"
-        f"{describe.exception_text(reason)} run this `{operation.name}`; the others never join it"
+        f"only ranks on which {describe.call_text(suspect, reason)} on line {where.row} raised"
+        f"{describe.exception_text(suspect, reason)} run this `{operation.name}`; the others never join it"
     )
     moved = describe.finding(
         analysis,
