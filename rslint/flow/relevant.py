@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rslint.flow.callers import near
 from rslint.flow.effects import CallEffect, ContextEffect, Surroundings, function_effect
 from rslint.flow.forest import RETURN
 from rslint.flow.knowledge import Knowledge
@@ -26,7 +27,7 @@ def relevant_functions(k: Knowledge) -> dict[str, set[str]]:
     for _ in range(DEPTH):
         reached: dict[str, set[str]] = {}
         for name, callees in sorted(_names(k, frontier).items()):
-            for caller in _callers(k, name, callees):
+            for caller in near(k, k.links.calling(name), name, callees):
                 hit = _calls(k, caller, name, callees)
                 if hit:
                     reached.setdefault(caller, set()).update(hit)
@@ -42,24 +43,6 @@ def _has_collective(k: Knowledge, identity: str) -> bool:
         for call, _ in calls_of(k, identity)
         if last_name(call.func) in k.models.collective_names
     )
-
-
-_COMMON = 8
-
-
-def _callers(k: Knowledge, name: str, callees: set[str]) -> list[str]:
-    """The functions that may call one of `callees` by this name. Where many modules define the name, only those in
-    modules that also name the callee's class or module: the others mean another function."""
-    callers = k.links.calling(name)
-    if len(k.links.modules_defining(name)) <= _COMMON:
-        return list(callers)
-    near: set[str] = set()
-    for callee in callees:
-        module, _, path = callee.partition(":")
-        near.add(module)
-        holder = path.split(".")[-2] if "." in path else module.rpartition(".")[2]
-        near.update(k.links.modules_naming(holder))
-    return [caller for caller in callers if caller.partition(":")[0] in near]
 
 
 _DUNDER = frozenset({"__init__", "__call__", "__enter__", "__exit__", "__aenter__", "__aexit__", "__new__"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from rslint.flow.callers import called_name, near
 from rslint.flow.knowledge import Knowledge, site_of
 from rslint.flow.meaning import meaning_of
 from rslint.flow.reasons import Around, calls_of, guarded_calls, handler_catches, reraises, swallowed_types
@@ -69,45 +70,41 @@ def uses_of(k: Knowledge, identity: str, exception: str) -> tuple[CallSite, ...]
 
 
 def _uses(k: Knowledge, identity: str, exception: str) -> tuple[CallSite, ...]:
-    path = identity.partition(":")[2].split(".")
-    name = path[-1]
-    if name in ("__init__", "__call__", "__new__") and len(path) > 1:
-        name = path[-2]
+    name = called_name(identity)
     found: list[CallSite] = []
-    for caller in k.links.calling(name):
-        found += [site for site in sites_in(k, caller, exception) if site.target == identity]
-    for caller in k.links.mentioning(name):
+    for caller in near(k, k.links.calling(name), name, (identity,)):
+        found += [site for site in sites_in(k, caller, exception, name) if site.target == identity]
+    for caller in near(k, k.links.mentioning(name), name, (identity,)):
         found += _references(k, caller, name, identity, exception)
     return tuple(sorted(found, key=lambda s: (s.site.function, s.site.row, s.site.column)))
 
 
-def sites_in(k: Knowledge, caller: str, exception: str) -> tuple[CallSite, ...]:
-    """Every call of project functions in `caller`, with the fate of an exception that comes out of it."""
-    key = f"{caller}!{exception}"
+def sites_in(k: Knowledge, caller: str, exception: str, name: str | None = None) -> tuple[CallSite, ...]:
+    """The calls of project functions in `caller` (only those spelled `name`, where given), with the fate of an
+    exception that comes out of them."""
+    key = f"{caller}!{exception}!{name or ''}"
     known = k.sites.get(key)
     if known is None:
-        found = []
-        started = _started(k, caller)
+        found: list[CallSite] = []
         for call, around in calls_of(k, caller):
+            if name is not None and last_name(call.func) != name:
+                continue
             targets = meaning_of(k, caller, call).target.functions
             if targets:
-                how, at = started.get(id(call), ("call", call))
+                how, at = _started(k, caller, call)
                 fate = fate_of(k, caller, around, exception) if how == "call" else "escapes"
                 found += [CallSite(target, site_of(caller, at), how, fate) for target in targets]
         known = k.sites[key] = tuple(found)
     return known
 
 
-def _started(k: Knowledge, caller: str) -> dict[int, tuple[str, ir.Call]]:
-    """Coroutines made in the arguments of a starter: `asyncio.create_task(pump(x))`."""
-    found: dict[int, tuple[str, ir.Call]] = {}
+def _started(k: Knowledge, caller: str, coroutine: ir.Call) -> tuple[str, ir.Call]:
+    """How a call is run: at once, or as a coroutine that a starter is given (`asyncio.create_task(pump(x))`)."""
     for call, _ in calls_of(k, caller):
-        arguments = [part for part in call.args if isinstance(part, ir.Call)]
-        if arguments:
+        if any(part is coroutine for part in call.args):
             how = starter_of(k.models, *_starter(k, caller, call))
-            if how is not None:
-                found.update({id(part): (how, call) for part in arguments})
-    return found
+            return (how, call) if how is not None else ("call", coroutine)
+    return "call", coroutine
 
 
 def fate_of(k: Knowledge, identity: str, around: Around, exception: str) -> str:
