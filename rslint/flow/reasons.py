@@ -12,7 +12,7 @@ from rslint.models import raising, silent
 from rslint.project import ir
 from rslint.project.text import expressions, last_name, statements, walk
 
-DEPTH = 5
+DEPTH = 3
 _KEPT = 3
 
 

@@ -44,7 +44,7 @@ that fix is unsafe. With `fix-style = "runtime"` the fixes use `broadcast_result
 
 ## Known limits
 Only exceptions with a reason of one rank alone are considered: an error in the program's own logic raises on every
-rank, or is a bug of another kind. Chains of calls are followed five deep. Where the process dies and every rank runs
+rank, or is a bug of another kind. Chains of calls are followed three deep. Where the process dies and every rank runs
 the call, nothing is reported: the launcher ends the peers.
 
 ## References
