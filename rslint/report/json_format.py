@@ -8,8 +8,6 @@ from typing import Any
 
 from rslint.finding import Finding, Fix, Place
 
-DOCUMENTATION = "https://rslint.readthedocs.io/rules"
-
 
 def format_json(findings: Iterable[Finding]) -> str:
     """A list with one object per finding; rows and columns count from 1, columns in characters."""
@@ -26,7 +24,8 @@ def as_object(finding: Finding) -> dict[str, Any]:
         **_located(finding.place),
         "end_location": _end(finding.place),
         "function": finding.function,
-        "url": f"{DOCUMENTATION}/{finding.code.lower()}",
+        # The pages are not published yet; `rslint explain CODE` prints them.
+        "url": None,
         "noqa_row": finding.noqa_rows[1],
         "preview": finding.preview,
         "suggestion": finding.suggestion,
