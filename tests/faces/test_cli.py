@@ -75,7 +75,7 @@ def test_json_has_ruffs_names_and_ours(rslint: RunRslint, tree: Path) -> None:
             ],
         },
     }
-    assert found["url"].endswith("rs190")
+    assert found["url"] is None, "the pages of the rules are not published yet"
 
 
 def test_columns_count_characters(rslint: RunRslint, tree: Path) -> None:
