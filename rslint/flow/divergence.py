@@ -68,10 +68,15 @@ class FunctionDivergence:
 
 
 def function_divergence(
-    function: ir.Function, cfg: Cfg, answers: Answers, wanted: frozenset[str] | None = None
+    function: ir.Function,
+    cfg: Cfg,
+    answers: Answers,
+    wanted: frozenset[str] | None = None,
+    returns: bool = True,
 ) -> FunctionDivergence:
     """Solve until the sources of branches no longer change (at most four rounds; sources only grow). With `wanted`,
-    only these names are followed and only tests that read them are answered."""
+    only these names are followed, only tests that read them are answered, and evidence is not; without `returns` the
+    value returned is not either."""
     control = controlling(cfg, exceptional=False)
     agreed = _agreed_names(function, answers)
     handlers = _handler_sources(function, answers)
@@ -88,7 +93,8 @@ def function_divergence(
         if found == branches:
             break
         branches = found
-    return _collect(cfg, before, _Reader(function, answers, control, branches, handlers, wanted, agreed))
+    reader = _Reader(function, answers, control, branches, handlers, wanted, agreed)
+    return _collect(cfg, before, reader, returns)
 
 
 @dataclass(frozen=True)
@@ -362,7 +368,7 @@ def _handler_sources(function: ir.Function, answers: Answers) -> dict[int, Sourc
     return found
 
 
-def _collect(cfg: Cfg, before: tuple[State, ...], reader: _Reader) -> FunctionDivergence:
+def _collect(cfg: Cfg, before: tuple[State, ...], reader: _Reader, with_returns: bool) -> FunctionDivergence:
     tests: dict[int, set[Source]] = {}
     controls: dict[int, set[Source]] = {}
     returns: set[Source] = set()
@@ -371,16 +377,13 @@ def _collect(cfg: Cfg, before: tuple[State, ...], reader: _Reader) -> FunctionDi
         if node.origin is None:
             continue
         state, control = reader.seen_from(node, before[node.index]), reader.controls(node)
-        if reader.wanted is not None:
-            if node.kind in ("branch", "loop", "case"):
-                tests.setdefault(id(node.origin), set()).update(reader.tests(node.origin, state))
-            controls.setdefault(id(node.origin), set()).update(control)
-            continue
         if node.kind in ("branch", "loop", "case"):
             tests.setdefault(id(node.origin), set()).update(reader.tests(node.origin, state))
         controls.setdefault(id(node.origin), set()).update(control)
-        if isinstance(node.origin, ir.Return):
+        if isinstance(node.origin, ir.Return) and with_returns:
             returns |= _returned(reader, node.origin, state, control)
+        if reader.wanted is not None:
+            continue
         for item in _changes(reader, node, state, control):
             evidence.setdefault(item)
     return FunctionDivergence(

@@ -74,7 +74,7 @@ class Links:
 
     def _function_ids(self) -> tuple[str, ...]:
         found: list[str] = []
-        for module in self.index.facts:
+        for module in self.index.lowered:
             facts = self.store.facts(module)
             found += [function.identity for function in facts.functions] if facts else []
         return tuple(sorted(found))
@@ -120,6 +120,10 @@ class Links:
         """Functions that store to, delete or mutate `<expr>.attribute`, or the module global of that name,
         sorted."""
         return self.store.storing(attribute)
+
+    def storing_in(self, module: str, name: str) -> tuple[str, ...]:
+        """The functions of one module that store to an attribute or global of this name, in source order."""
+        return self.store.storing_in(module, name)
 
     # Classes ------------------------------------------------------------------------------------------------
 
