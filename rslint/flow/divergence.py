@@ -274,6 +274,8 @@ class _Reader:
         values = NONE if self._agrees_with_others(s) else self.values(s.value, seen)
         # A value that is uniform stays uniform when only some ranks copy it: the branch chose between equals.
         plain = isinstance(s.value, ir.Name | ir.Attribute) and not values
+        # What is taken out of a received object is what the sender holds, which sent it on another branch.
+        plain = plain or (not values and _taken_from(s.value, self.agreed))
         chosen: Marked = frozenset() if plain else self.marked_controls(node)
         for target in s.targets:
             if isinstance(target, ir.Collection) and isinstance(s.value, ir.Collection):
@@ -305,6 +307,20 @@ class _Reader:
             sources = frozenset(s for s in sources if s.kind not in ("rank", "rank-value"))
             chosen = frozenset(mark for mark in chosen if mark[0].kind != "rank")
         return _bind(state, target, _plain(sources) | chosen)
+
+
+def _taken_from(e: ir.Expr, holders: frozenset[str]) -> bool:
+    """Whether a value is taken out of one of these objects: `received[0]`, `received.pop()`, `bool(received.x)`."""
+    while dotted(e) not in holders:
+        if isinstance(e, ir.Subscript | ir.Attribute):
+            e = e.value
+        elif isinstance(e, ir.Call) and isinstance(e.func, ir.Attribute):
+            e = e.func.value
+        elif isinstance(e, ir.Call) and last_name(e.func) in _PASSING and len(e.args) == 1:
+            e = e.args[0]
+        else:
+            return False
+    return True
 
 
 def _plain(sources: Iterable[Source]) -> Marked:
