@@ -30,6 +30,7 @@ from rslint.models import (
     rank_predicate,
     uniform,
     world_size_name,
+    world_size_test,
 )
 from rslint.project import ir
 from rslint.project.text import blocks, expressions, last_name, render, statements, walk
@@ -147,6 +148,7 @@ def _may_raise(node: ir.Node) -> bool:
 def answers(k: Knowledge, function: ir.Function, depth: int) -> Answers:
     """The answers for one function, its callees seen `depth` calls deep."""
     identity = function.identity
+    parameters = {parameter.name for parameter in function.parameters}
     calls: dict[int, Sources | None] = {}
     attributes: dict[int, Sources] = {}
     names: dict[str, Sources] = {}
@@ -179,6 +181,7 @@ def answers(k: Knowledge, function: ir.Function, depth: int) -> Answers:
         agreed=agreeing,
         caught=lambda statement, handler: _caught(k, function, statement, handler),
         size_name=lambda size: world_size_name(k.models, size),
+        several=lambda test: None if render(test) in parameters else world_size_test(k.models, render(test)),
     )
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from rslint.flow.cfg import Cfg, CfgNode
+from rslint.flow.cfg import Cfg, CfgNode, Edge
 from rslint.flow.dominance import controlling
 from rslint.flow.forest import Site
 from rslint.flow.record import Evidence, Source, Step
@@ -54,6 +54,9 @@ class Answers:
     ]  # arguments uniform after the call; None: not agreeing
     caught: Callable[[ir.Try, ir.Handler], Source | None]
     size_name: Callable[[str], bool]
+    several: Callable[
+        [ir.Expr], bool | None
+    ]  # the outcome of a test that only asks whether there are several ranks
 
 
 @dataclass(frozen=True)
@@ -82,9 +85,27 @@ def function_divergence(
     handlers = _handler_sources(function, answers)
     branches: dict[int, Sources] = {}
     before: tuple[State, ...] = ()
+
+    def possible(node: CfgNode, edge: Edge, state: State) -> State:
+        """A single rank has nobody to part from: what it alone does is not followed."""
+        known = None if node.kind != "branch" else several.get(node.index)
+        return frozenset() if known is not None and edge.kind == ("false" if known else "true") else state
+
+    several = {
+        node.index: answers.several(node.origin)
+        for node in cfg.nodes
+        if node.kind == "branch" and isinstance(node.origin, ir.Expr)
+    }
     for _ in range(4):
         reader = _Reader(function, answers, control, branches, handlers, wanted, agreed)
-        before = solve(cfg, forward=True, must=False, boundary=frozenset(), transfer=reader.transfer).before
+        before = solve(
+            cfg,
+            forward=True,
+            must=False,
+            boundary=frozenset(),
+            transfer=reader.transfer,
+            edge_transfer=possible,
+        ).before
         found = {
             node.index: reader.tests(node.origin, reader.seen_from(node, before[node.index]))
             for node in cfg.nodes

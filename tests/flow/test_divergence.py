@@ -368,6 +368,19 @@ def test_collectives_that_leave_the_same_value_everywhere_end_divergence(tmp_pat
             if answer:
                 pass
 
+        def alone_nobody_sends(rank, world_size, path):
+            failure = None
+            try:
+                open(path)
+            except OSError as error:
+                failure = error
+            if world_size > 1:
+                sent = [failure]
+                dist.broadcast_object_list(sent, src=0)
+                failure = sent[0]
+            if failure is not None:
+                raise failure
+
         def made_in_one_arm(rank):
             failure = None
             if rank == 0:  # => rank@? rank
