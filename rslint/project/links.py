@@ -237,6 +237,10 @@ class Links:
         """What `for … in iterable` binds."""
         return evaluation.iterated(self, function, iterable, position, depth)
 
+    def unpacked(self, function: str, value: Expr, position: int, depth: int) -> Entities:
+        """What the item at `position` of an unpacked call's result is."""
+        return evaluation.unpacked(self, function, value, position, depth)
+
     def returned(self, function: str, depth: int) -> Entities:
         """What a project function returns."""
         return evaluation.returned(self, function, depth)
