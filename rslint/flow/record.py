@@ -21,6 +21,8 @@ class Source(msgspec.Struct, frozen=True, array_like=True):
     "future", "event", "queue", "rpc", "host-allocation", "device-allocation", "caught" (an exception was caught),
     "thread" (written by another thread) or "container" (what a container or attribute holds, shown by `steps`).
     `origin` is the kind that a container's evidence started from. `hops` counts calls between test and source.
+    `part` says what of a container differs: "" the object itself, "members" how many and which elements it has,
+    "elements" what they are.
     """
 
     kind: str
@@ -30,6 +32,7 @@ class Source(msgspec.Struct, frozen=True, array_like=True):
     hops: int = 0
     origin: str = ""
     steps: tuple[Step, ...] = ()
+    part: str = ""
 
 
 class Reason(msgspec.Struct, frozen=True, array_like=True):
@@ -49,11 +52,13 @@ class Reason(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Evidence(msgspec.Struct, frozen=True, array_like=True):
-    """A place where an attribute (`self.x`) or global (`x`) is changed on some ranks only, and why."""
+    """A place where an attribute (`self.x`) or global (`x`) is changed on some ranks only, and why; `part` as in
+    `Source`."""
 
     name: str
     source: Source
     site: Site
+    part: str = ""
 
 
 class CallSite(msgspec.Struct, frozen=True, array_like=True):
