@@ -50,8 +50,6 @@ CODE, NAME = "RS103", "divergent-exit-before-collective"
 FARTHEST = 3
 PIPELINE = "pp"  # its stages do different things on purpose
 _SHOWN = frozenset({"container", "future", "event", "rpc", "thread", "host-allocation"})
-# A flag that a failure left behind parts the ranks only if they survived that failure; device memory fills alike.
-_DOUBTFUL = frozenset({"device-allocation", "caught"})
 
 
 def check(analysis: Analysis) -> Iterable[Finding]:
@@ -78,7 +76,10 @@ def is_certain(suspect: Suspect) -> bool:
         return source.hops == 1
     if source.kind == "thread":
         return source.text in suspect.text
-    return source.kind in _SHOWN and source.hops <= 1 and source.origin not in _DOUBTFUL
+    if source.origin == "caught" and not source.part:
+        # A flag that a failure left behind parts the ranks only if they have survived that failure.
+        return False
+    return source.kind in _SHOWN and source.hops <= 1 and source.origin != "device-allocation"
 
 
 def _finding(analysis: Analysis, suspect: Suspect, *, preview: bool) -> Finding:
