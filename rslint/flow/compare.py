@@ -35,10 +35,11 @@ def _everything(_: str) -> bool:
 def _forks(k: Knowledge, identity: str) -> Iterator[Suspect]:
     walk_ = k.walks[identity]
     done: set[int] = set()
+    comparison = Comparison(k.forest, _everything)
     for fork in walk_.forks:
         if id(fork.test) in done or not (k.forest.operational(fork.true) or k.forest.operational(fork.false)):
             continue
-        if Comparison(k.forest, _everything).equal(fork.true, fork.false):
+        if comparison.equal(fork.true, fork.false):
             continue
         for source in _sources(k, identity, fork):
             suspect = _parting(k, identity, fork, source)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from rslint.flow.forest import RAISE, RETURN, Forest, Site
 from rslint.flow.implied import condition_key, implied, rebound_names
 from rslint.project import ir
-from rslint.project.text import blocks, children, expressions, last_name, render, statements, walk
+from rslint.project.text import children, expressions, last_name, render, statements, walk
 
 Raised = Callable[[str], int]
 _EXPRESSIONS = (
@@ -386,8 +386,9 @@ def _with(w: Walk, s: ir.With, items: tuple[ir.WithItem, ...], after: int, ahead
             inner = Ahead(left(ahead.returns), escaped, left(ahead.again), left(ahead.leave), ahead.reraised)
             return _with(w, s, rest, resumed, inner)
 
-        tree = w.forest.at_yield(context.generator, around_body)
-        tree = w.forest.splice(tree, after, ahead.raised("Exception")) if tree == context.generator else tree
+        # A generator that ends before its yield raises, its own exception or contextlib's: at the with itself.
+        unentered, failed = ahead.raised("RuntimeError"), ahead.raised("Exception")
+        tree = w.forest.at_yield(context.generator, around_body, unentered, failed)
         return expression(w, item.context, tree, ahead)
     enter, leave = (RETURN, RETURN) if context is None else (context.enter, context.leave)
     inner = _left_through(w, item, leave, after, ahead)
@@ -438,18 +439,27 @@ def _match(w: Walk, s: ir.Match, after: int, ahead: Ahead) -> int:
 
 
 def _effective(w: Walk, node: ir.Stmt | ir.Expr) -> bool:
-    if isinstance(node, ir.Call):
-        effect = w.around.call(node)
-        if effect.operation is not None or any(w.forest.operational(tree) for _, tree in effect.trees):
-            return True
-    if isinstance(node, ir.With):
-        for item in node.items:
-            context = w.around.context(item.context)
-            trees = () if context is None else (context.generator or RETURN, context.enter, context.leave)
-            if any(w.forest.operational(tree) for tree in trees):
-                return True
     if isinstance(node, _EXPRESSIONS):
-        return w.calls_in(node) and any(w.effective(part) for part in children(node))
-    if any(w.effective(part) for part in expressions(node)):
-        return True
-    return any(w.effective(inner) for body in blocks(node) for inner in body)
+        return any(_runs(w, part) for part in walk(node))
+    return any(
+        any(w.effective(part) for part in expressions(inner)) or _enters(w, inner)
+        for inner in statements((node,))
+    )
+
+
+def _runs(w: Walk, e: ir.Expr) -> bool:
+    if not isinstance(e, ir.Call):
+        return False
+    effect = w.around.call(e)
+    return effect.operation is not None or any(w.forest.operational(tree) for _, tree in effect.trees)
+
+
+def _enters(w: Walk, s: ir.Stmt) -> bool:
+    """Whether entering or leaving one of the contexts of a `with` statement may run a collective."""
+    contexts = [w.around.context(item.context) for item in s.items] if isinstance(s, ir.With) else []
+    return any(
+        w.forest.operational(tree)
+        for context in contexts
+        if context is not None
+        for tree in (context.generator or RETURN, context.enter, context.leave)
+    )
