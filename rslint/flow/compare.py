@@ -11,7 +11,7 @@ from rslint.flow.knowledge import Knowledge, site_of
 from rslint.flow.reasons import call_reasons, handler_catches, is_silent, strongest
 from rslint.flow.record import Reason, Source, Step
 from rslint.flow.sequences import Comparison, Sequences, Visible
-from rslint.flow.survival import Survival, survival
+from rslint.flow.survival import Survival, caught_here, survival
 from rslint.flow.suspects import Suspect
 from rslint.flow.symmetry import own_group, own_turn
 from rslint.models import axes_compatible
@@ -305,16 +305,16 @@ def _raising(
         others=others,
         collective=collective,
         reasons=tuple(reasons.values()),
-        survival=_survival(k, identity, raised, exception),
+        survival=_survival(k, site_of(identity, hazard.expression), raised, exception),
         expected=_expected(k, identity, hazard),
         leader_only=leader_only(k, identity, hazard.statement),
     )
 
 
-def _survival(k: Knowledge, identity: str, raised: int, exception: str) -> Survival:
+def _survival(k: Knowledge, site: Site, raised: int, exception: str) -> Survival:
     if "raise" not in leaves(k, raised):
-        return Survival("swallowed")
-    return survival(k, identity, exception)
+        return caught_here(k, site, exception)
+    return survival(k, site.function, exception)
 
 
 def leaves(k: Knowledge, tree: int) -> set[str]:

@@ -57,6 +57,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rslint.finding import Confidence, Finding, Fix, Related, Severity
+from rslint.flow.aftermath import ENDING
 from rslint.flow.analysis import Analysis
 from rslint.flow.suspects import Suspect
 from rslint.rule import FixRequest, Rule
@@ -81,7 +82,7 @@ def tier_of(suspect: Suspect) -> str | None:
     reason = suspect.reasons[0][0]
     assert suspect.collective is not None
     assert suspect.survival is not None
-    near = suspect.collective.hops <= FARTHEST and suspect.collective.name not in describe.ENDING
+    near = suspect.collective.hops <= FARTHEST and suspect.collective.name not in ENDING
     if suspect.survival.lives:
         strong = reason.strength <= 2 and len(suspect.survival.steps) <= FARTHEST_HANDLER
         # A local call (a file, shared memory) counts where the handler and the collective are close by.
