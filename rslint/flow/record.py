@@ -48,7 +48,9 @@ class Reason(msgspec.Struct, frozen=True, array_like=True):
     exceptions: tuple[str, ...]
     text: str
     steps: tuple[Step, ...]
-    certainty: str = "model"  # "model" | "name" | "code", "hierarchy" where one of several methods may be meant
+    certainty: str = (
+        "model"  # "model" | "name" | "code", "hierarchy" where one of several methods may be meant
+    )
 
 
 class Evidence(msgspec.Struct, frozen=True, array_like=True):
