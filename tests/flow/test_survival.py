@@ -11,7 +11,7 @@ import pytest
 
 from rslint.flow.knowledge import Knowledge
 from rslint.flow.survival import survival
-from tests.flow.trees import assert_under, known, knowledge_of, written
+from tests.flow.trees import assert_under, knowledge_of, known, written
 
 
 def fate(k: Knowledge, identity: str) -> str:
