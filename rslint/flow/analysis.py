@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from rslint.flow.answers import divergence_of
@@ -38,21 +35,10 @@ def analyse(project: Project, index: Index, jobs: int | None = None) -> Analysis
     """Effects of all functions that reach a collective, then the suspects of each, one per root."""
     links = Links(index)
     knowledge = Knowledge(links, project.models)
-    with without_cycle_collection(), _deep_recursion():
+    with without_cycle_collection():
         compute_effects(knowledge)
         found = find_suspects(knowledge, jobs)
     return Analysis(project, links, project.models, knowledge, _roots(found))
-
-
-@contextmanager
-def _deep_recursion() -> Iterator[None]:
-    """Trees are as deep as functions are long."""
-    before = sys.getrecursionlimit()
-    sys.setrecursionlimit(max(before, 20_000))
-    try:
-        yield
-    finally:
-        sys.setrecursionlimit(before)
 
 
 def _roots(found: list[Suspect]) -> tuple[Suspect, ...]:

@@ -25,6 +25,8 @@ from rslint.flow.survival import uses_of
 from rslint.models import (
     agreeing_name,
     agreement_decorator,
+    axis_of,
+    is_world_size,
     local_state,
     raising,
     rank_predicate,
@@ -39,6 +41,7 @@ DEPTH = 2
 # Threads that are told to end stop their collectives together, at the end of the process.
 _ENDING = re.compile(r"stop|shutdown|shut_down|exit|terminat|clos|kill|quit|cancel|abort", re.IGNORECASE)
 _REMOTE = frozenset({"network", "rpc", "storage"})
+_WHOLE = ("world", "?")
 _PROTECTING = ("file", "shm", "process")
 
 
@@ -181,6 +184,7 @@ def answers(k: Knowledge, function: ir.Function, depth: int) -> Answers:
         agreed=agreeing,
         caught=lambda statement, handler: _caught(k, function, statement, handler),
         size_name=lambda size: world_size_name(k.models, size),
+        is_size=lambda e: is_world_size(k.models, render(e)) and axis_of(k.models, render(e)) in _WHOLE,
         several=lambda test: None if render(test) in parameters else world_size_test(k.models, render(test)),
     )
 

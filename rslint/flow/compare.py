@@ -13,6 +13,7 @@ from rslint.flow.record import Reason, Source, Step
 from rslint.flow.sequences import Comparison, Sequences, Visible
 from rslint.flow.survival import Survival, caught_here, survival
 from rslint.flow.suspects import Suspect
+from rslint.flow.symmetry import own_group, own_turn
 from rslint.models import axes_compatible
 from rslint.project import ir
 from rslint.project.text import blocks, last_name, render, statements, walk
@@ -34,10 +35,11 @@ def _everything(_: str) -> bool:
 def _forks(k: Knowledge, identity: str) -> Iterator[Suspect]:
     walk_ = k.walks[identity]
     done: set[int] = set()
+    comparison = Comparison(k.forest, _everything)
     for fork in walk_.forks:
         if id(fork.test) in done or not (k.forest.operational(fork.true) or k.forest.operational(fork.false)):
             continue
-        if Comparison(k.forest, _everything).equal(fork.true, fork.false):
+        if comparison.equal(fork.true, fork.false):
             continue
         for source in _sources(k, identity, fork):
             suspect = _parting(k, identity, fork, source)
@@ -68,10 +70,15 @@ _PLAINEST = (
 
 
 def _parting(k: Knowledge, identity: str, fork: Fork, source: Source) -> Suspect | None:
+    function = k.walks[identity].function
+    if source.kind == "rank" and own_turn(function, fork.test):
+        return None
     visible = _view(source)
     comparison = Comparison(k.forest, visible)
     true = k.forest.assume(fork.true, fork.key, True)
     false = k.forest.assume(fork.false, fork.key, False)
+    for key, outcome in fork.context:
+        true, false = k.forest.assume(true, key, outcome), k.forest.assume(false, key, outcome)
     if comparison.equal(true, false):
         return None
     whole = k.effects[identity]
@@ -86,7 +93,7 @@ def _parting(k: Knowledge, identity: str, fork: Fork, source: Source) -> Suspect
     if len(here) > len(others):
         here, others = others, here
     collective = _first_skipped(here, others)
-    if collective is None:
+    if collective is None or (source.kind == "rank" and own_group(k, function, fork.test, collective.site)):
         return None
     statement = fork.statement
     raising = _raised_exit(statement)

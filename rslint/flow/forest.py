@@ -19,11 +19,13 @@ two trees are equal exactly when their indices are. Kinds of nodes:
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import msgspec
 
+from rslint.flow.order import in_order
+
 RETURN, RAISE, NIL = 0, 1, 2
-_LEAVES = frozenset({"return", "raise", "nil", "again", "leave"})
 
 
 class Site(msgspec.Struct, frozen=True, order=True, array_like=True):
@@ -57,9 +59,9 @@ class Forest:
     def __init__(self) -> None:
         self._nodes: list[Node] = [("return",), ("raise",), ("nil",)]
         self._index: dict[Node, int] = {node: tree for tree, node in enumerate(self._nodes)}
-        self._operational: dict[int, bool] = {}
-        self._spliced: dict[tuple[int, int, int], int] = {}
-        self._assumed: dict[tuple[int, str, bool], int] = {}
+        self._operational: list[bool] = [False, False, False]
+        self._spliced: dict[tuple[int, int], dict[int, int]] = {}
+        self._assumed: dict[tuple[str, bool], dict[int, int]] = {}
 
     def node(self, tree: int) -> Node:
         return self._nodes[tree]
@@ -72,69 +74,66 @@ class Forest:
         if found is None:
             found = self._index[node] = len(self._nodes)
             self._nodes.append(node)
+            ahead = any(self._operational[following] for following in all_children(node))
+            self._operational.append(ahead or node[0] in ("collective", "again"))
         return found
 
     def operational(self, tree: int) -> bool:
         """Whether any collective, or a jump back into a loop that has one, lies ahead."""
-        known = self._operational.get(tree)
-        if known is None:
-            node = self._nodes[tree]
-            if node[0] in ("collective", "again"):
-                known = True
-            elif node[0] == "call":
-                known = self.operational(child(node, 2)) or self.operational(child(node, 4))
-            else:
-                known = any(self.operational(child) for child in children(node))
-            self._operational[tree] = known
-        return known
+        return self._operational[tree]
 
     def splice(self, tree: int, after: int, raised: int) -> int:
         """The tree with `after` in place of its normal ends and `raised` in place of its exceptional ones."""
-        if tree == RETURN:
-            return after
-        if tree == RAISE:
-            return raised
         if after == RETURN and raised == RAISE:
             return tree
-        key = (tree, after, raised)
-        known = self._spliced.get(key)
-        if known is None:
-            known = self._rebuild(tree, lambda child: self.splice(child, after, raised))
-            self._spliced[key] = known
-        return known
+        known = self._spliced.setdefault((after, raised), {RETURN: after, RAISE: raised})
+        return self._rebuilt(tree, known)
 
     def assume(self, tree: int, key: str, value: bool) -> int:
         """The tree when the condition `key` is known to hold, or not to hold."""
-        memo = (tree, key, value)
-        known = self._assumed.get(memo)
-        if known is None:
-            node = self._nodes[tree]
-            if node[0] == "if" and node[1] == key:
-                known = self.assume(child(node, 2 if value else 3), key, value)
+        known = self._assumed.setdefault((key, value), {})
+        position = 2 if value else 3
+
+        def arms(current: int) -> tuple[int, ...]:
+            node = self._nodes[current]
+            return (child(node, position),) if _chooses(node, key) else children(node)
+
+        def under(current: int) -> int:
+            node = self._nodes[current]
+            return known[child(node, position)] if _chooses(node, key) else self._remade(node, known)
+
+        return in_order(tree, known, arms, under)
+
+    def at_yield(self, tree: int, body: Callable[[int, int], int], after: int, raised: int) -> int:
+        """A `with` around a generator's context: the tree with `body(next, raised)` in place of every yield, and with
+        `after` and `raised` in place of the ends that it comes to before any."""
+        known = {RETURN: after, RAISE: raised}
+        stack = [tree]
+        seen = set[int]()
+        while stack:
+            current = stack.pop()
+            if current in seen:
+                continue
+            seen.add(current)
+            node = self._nodes[current]
+            if node[0] == "yield":
+                known[current] = body(child(node, 2), child(node, 3))
             else:
-                known = self._rebuild(tree, lambda child: self.assume(child, key, value))
-            self._assumed[memo] = known
-        return known
+                stack.extend(reversed(children(node)))
+        return self._rebuilt(tree, known)
 
-    def at_yield(self, tree: int, body: Callable[[int, int], int]) -> int:
-        """The tree with `body(next, raised)` in place of every yield: a `with` around a generator's context."""
-        node = self._nodes[tree]
-        if node[0] == "yield":
-            return body(child(node, 2), child(node, 3))
-        return self._rebuild(tree, lambda child: self.at_yield(child, body))
+    def _rebuilt(self, tree: int, known: dict[int, int]) -> int:
+        """The tree with what `known` has in place of its parts; what is rebuilt is noted there."""
+        return in_order(
+            tree,
+            known,
+            lambda current: children(self._nodes[current]),
+            lambda current: self._remade(self._nodes[current], known),
+        )
 
-    def _rebuild(self, tree: int, change: Callable[[int], int]) -> int:
-        node = self._nodes[tree]
-        kind = node[0]
-        if kind in _LEAVES:
-            return tree
-        if kind == "if":
-            return self.make(("if", node[1], change(child(node, 2)), change(child(node, 3))))
-        if kind == "loop":
-            return self.make(("loop", node[1], change(child(node, 2)), change(child(node, 3))))
-        if kind == "yield":
-            return self.make(("yield", node[1], change(child(node, 2)), change(child(node, 3))))
-        return self.make((*node[:-1], change(child(node, len(node) - 1))))
+    def _remade(self, node: Node, known: dict[int, int]) -> int:
+        following = children(node)
+        return self.make((*node[: len(node) - len(following)], *[known[tree] for tree in following]))
 
     def encode(self, tree: int) -> list[Node]:
         """The nodes of one tree, children first, child indices local to the list; the root is the last."""
@@ -160,6 +159,10 @@ class Forest:
         return trees[-1]
 
 
+def _chooses(node: Node, key: str) -> bool:
+    return node[0] == "if" and node[1] == key
+
+
 def child(node: Node, position: int) -> int:
     """The tree that stands at this position of a node."""
     child = node[position]
@@ -167,6 +170,7 @@ def child(node: Node, position: int) -> int:
     return child
 
 
+# Where the trees that follow stand: last in every node.
 _CHILDREN = {
     "if": (2, 3),
     "loop": (2, 3),
@@ -178,7 +182,8 @@ _CHILDREN = {
 
 def children(node: Node) -> tuple[int, ...]:
     """What follows a node within its own function."""
-    return tuple(child(node, position) for position in _CHILDREN.get(str(node[0]), ()))
+    places = _CHILDREN.get(str(node[0]))
+    return () if places is None else cast("tuple[int, ...]", node[places[0] :])
 
 
 def all_children(node: Node) -> tuple[int, ...]:

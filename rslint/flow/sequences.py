@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from rslint.flow.forest import NIL, Forest, Operation, Site, child, children
+from rslint.flow.forest import NIL, Forest, Node, Operation, Site, all_children, child, children
+from rslint.flow.order import in_order
 
 Visible = Callable[[str], bool]
 
@@ -18,16 +19,16 @@ class Comparison:
     forest: Forest
     visible: Visible
     _memo: dict[int, int] = field(default_factory=dict)
-    _linear: dict[int, bool] = field(default_factory=dict)
 
     def canonical(self, tree: int) -> int:
-        known = self._memo.get(tree)
-        if known is None:
-            known = self._memo[tree] = self._canonical(tree)
-        return known
+        return in_order(tree, self._memo, self._needed, self._canonical)
 
     def equal(self, left: int, right: int) -> bool:
         return self.canonical(left) == self.canonical(right)
+
+    def _needed(self, tree: int) -> tuple[int, ...]:
+        node = self.forest.node(tree)
+        return (child(node, 2),) if node[0] == "yield" else all_children(node)
 
     def _canonical(self, tree: int) -> int:
         node = self.forest.node(tree)
@@ -36,42 +37,32 @@ class Comparison:
             return NIL
         if kind in ("again", "leave"):
             return tree
-        after = self.canonical(child(node, -1))
+        if kind == "yield":
+            return self._memo[child(node, 2)]
+        after = self._memo[child(node, -1)]
         if kind == "collective":
             if not self.visible(str(node[2])):
                 return after
             return self.forest.make(("collective", node[1], node[2], None, after))
+        first = self._memo[child(node, 2)]
         if kind == "call":
-            callee = self.canonical(child(node, 2))
-            if callee == NIL:
-                return after
-            if self._is_linear(callee):
-                return self._append(callee, after)
-            return self.forest.make(("call", None, callee, None, after))
-        if kind == "yield":
-            return self.canonical(child(node, 2))
-        first = self.canonical(child(node, 2))
-        if kind == "loop":
-            return (
-                after
-                if not self._has_collective(first)
-                else self.forest.make(("loop", node[1], first, after))
-            )
-        return self.forest.make(("if", node[1], first, after))
-
-    def _is_linear(self, tree: int) -> bool:
-        known = self._linear.get(tree)
-        if known is None:
-            node = self.forest.node(tree)
-            known = tree == NIL or (node[0] == "collective" and self._is_linear(child(node, 4)))
-            self._linear[tree] = known
-        return known
-
-    def _append(self, linear: int, after: int) -> int:
-        if linear == NIL:
+            return self._called(first, after)
+        if kind == "loop" and not self._has_collective(first):
             return after
-        node = self.forest.node(linear)
-        return self.forest.make((*node[:4], self._append(child(node, 4), after)))
+        return self.forest.make((kind, node[1], first, after))
+
+    def _called(self, callee: int, after: int) -> int:
+        """A callee that only runs collectives in a row is spliced: inlining it by hand changes nothing."""
+        row: list[Node] = []
+        current = callee
+        while (node := self.forest.node(current))[0] == "collective":
+            row.append(node)
+            current = child(node, 4)
+        if current != NIL:
+            return self.forest.make(("call", None, callee, None, after))
+        for node in reversed(row):
+            after = self.forest.make((*node[:4], after))
+        return after
 
     def _has_collective(self, tree: int) -> bool:
         stack, seen = [tree], set[int]()
@@ -100,42 +91,45 @@ class Sequences:
     _memo: dict[tuple[int, bool], tuple[Operation, ...]] = field(default_factory=dict)
 
     def of(self, tree: int, expand: bool = True) -> tuple[Operation, ...]:
-        key = (tree, expand)
-        known = self._memo.get(key)
-        if known is None:
-            known = self._memo[key] = self._of(tree, expand)[: self.limit]
-        return known
+        return in_order((tree, expand), self._memo, self._needed, lambda part: self._of(part)[: self.limit])
 
-    def _of(self, tree: int, expand: bool) -> tuple[Operation, ...]:
+    def _needed(self, part: tuple[int, bool]) -> tuple[tuple[int, bool], ...]:
+        """The parts of a tree, in order; within loops and callees a jump back is not followed."""
+        tree, expand = part
         node = self.forest.node(tree)
-        kind = node[0]
-        if kind in ("return", "raise", "nil", "leave"):
+        match node[0]:
+            case "again":
+                around = self.loops.get(str(node[1])) if expand else None
+                return () if around is None else ((around[0], False), (around[1], False))
+            case "if":
+                return (child(node, 2), expand), (child(node, 3), expand)
+            case "yield":
+                return ((child(node, 2), expand),)
+            case "loop" | "call":
+                return (child(node, 2), False), (child(node, -1), expand)
+            case "collective":
+                return ((child(node, 4), expand),)
+        return ()
+
+    def _of(self, part: tuple[int, bool]) -> tuple[Operation, ...]:
+        node = self.forest.node(part[0])
+        kind, site = node[0], node[3] if len(node) > 3 else None
+        parts = [self._memo[key] for key in self._needed(part)]
+        if not parts:
             return ()
-        if kind == "again":
-            around = self.loops.get(str(node[1]))
-            if around is None or not expand:
-                return ()
-            return (*(_uncertain(o) for o in self.of(around[0], False)), *self.of(around[1], False))
         if kind == "if":
-            return self._choice(self.of(child(node, 2), expand), self.of(child(node, 3), expand))
-        if kind == "yield":
-            return self.of(child(node, 2), expand)
-        if kind == "loop":
-            turn = tuple(_uncertain(o) for o in self.of(child(node, 2), False))
-            return (*turn, *self.of(child(node, 3), expand))
-        following = self.of(child(node, 4), expand)
+            return self._choice(*parts)
+        if kind in ("loop", "again"):
+            return (*map(_uncertain, parts[0]), *parts[1])
         if kind == "call":
-            entry = node[3]
-            assert isinstance(entry, Site)
-            callee = tuple(
-                Operation(o.name, o.axis, o.site, o.hops + 1, o.certain, entry)
-                for o in self.of(child(node, 2), False)
+            assert isinstance(site, Site)
+            return (
+                *(Operation(o.name, o.axis, o.site, o.hops + 1, o.certain, site) for o in parts[0]),
+                *parts[1],
             )
-            return (*callee, *following)
-        site = node[3]
-        if not self.visible(str(node[2])) or not isinstance(site, Site):
-            return following
-        return (Operation(str(node[1]), str(node[2]), site, 0, True, site), *following)
+        if kind == "collective" and isinstance(site, Site) and self.visible(str(node[2])):
+            return (Operation(str(node[1]), str(node[2]), site, 0, True, site), *parts[0])
+        return parts[0]
 
     def _choice(self, true: tuple[Operation, ...], false: tuple[Operation, ...]) -> tuple[Operation, ...]:
         longer, shorter = (true, false) if len(true) >= len(false) else (false, true)

@@ -61,6 +61,7 @@ class Links:
         self.index = index
         self.store = FactStore(index)
         self._memory: dict[Hashable, Any] = {}
+        self.pending: set[Hashable] = set()  # questions that are being answered, to see circles
         self._locals: dict[str, LocalNames] = {}
         self._top_level: dict[str, dict[str, list[Entity]]] = {}
         self._globals: dict[str, dict[str, list[BindingFacts]]] = {}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rslint.project.entities import Entities, Entity, unique
-from rslint.project.hierarchy import inherited_methods, mro, overriding_methods, subclasses
+from rslint.project.hierarchy import inherited_methods, mro, overriding_methods
 from rslint.project.ir import Assign, Attribute, Expr, Name
 from rslint.project.namespaces import module_entities, recorded_entities
 from rslint.project.text import statements
@@ -54,7 +54,8 @@ def _class_member(links: Links, entity: Entity, name: str, depth: int) -> Entiti
             else:
                 scope = binding.function or links.scope_of_class(class_id)
                 found += recorded_entities(links, scope, binding, depth - 1)
-    found = found or attached_entities(links, entity.name, name, depth - 1)
+    if not found and entity.kind == "instance":
+        found = attached_entities(links, entity.name, name, depth - 1)
     if found:
         return unique(found)
     outside = next((ancestor for ancestor in order if ":" not in ancestor), None)
@@ -66,7 +67,7 @@ def attached_entities(links: Links, class_id: str, name: str, depth: int) -> lis
     functions = links.storing(name)
     if depth <= 0 or len(functions) > _MOST_ATTACHING:
         return []
-    kinds = {class_id, *mro(links, class_id), *subclasses(links, class_id)}
+    kinds = {class_id, *mro(links, class_id)}
     found: list[Entity] = []
     for function in functions:
         if links.owner_of(function) in kinds:

@@ -256,6 +256,18 @@ def test_an_attribute_that_a_function_attaches_is_known(tmp_path: Path) -> None:
     assert resolved(tmp_path, {"m.py": ATTACHED}, "m:Unlike.g", "self.client.call").functions == ()
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "class Held(holder.Base): pass\nholder = Held()\ndef f(one: Held): one.Base.call()\n",
+        "class A(B.Base): pass\nclass B(A.Base): pass\ndef f(one: A): one.Base.call()\n",
+        "class A: pass\nclass B(a.Base): pass\na = A()\ndef g(one: A): one.Base = B\ndef f(one: B): one.Base.call()\n",
+    ],
+)
+def test_classes_whose_bases_hang_on_each_other_end(tmp_path: Path, text: str) -> None:
+    assert resolved(tmp_path, {"m.py": text}, "m:f", "one.Base.call").functions == ()
+
+
 LOCALS = """
     import contextlib, functools
     class Client:

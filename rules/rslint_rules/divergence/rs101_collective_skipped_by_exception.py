@@ -65,6 +65,7 @@ from rslint_rules.divergence import describe
 
 CODE, NAME = "RS101", "collective-skipped-by-exception"
 FARTHEST = 3
+NEAREST = 3
 FARTHEST_HANDLER = 4
 
 
@@ -85,7 +86,10 @@ def tier_of(suspect: Suspect) -> str | None:
     if suspect.survival.lives:
         strong = reason.strength <= 2 and len(suspect.survival.steps) <= FARTHEST_HANDLER
         # A local call (a file, shared memory) counts where the handler and the collective are close by.
-        local = reason.strength == 5 and len(suspect.survival.steps) <= 1 and suspect.collective.hops == 0
+        close = (
+            len(suspect.survival.steps) <= 1 and len(reason.steps) <= NEAREST and suspect.collective.hops == 0
+        )
+        local = reason.strength == 5 and close and reason.certainty != "hierarchy"
         return "default" if (strong or local) and near else "preview"
     if suspect.leader_only and reason.strength <= 2:
         return "default" if near else "preview"
