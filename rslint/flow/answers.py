@@ -16,9 +16,10 @@ from rslint.flow.divergence import (
     function_divergence,
 )
 from rslint.flow.effects import Fork
+from rslint.flow.exception_classes import handler_catches
 from rslint.flow.knowledge import Knowledge, site_of
 from rslint.flow.meaning import meaning_of
-from rslint.flow.reasons import call_reasons, guarded_calls, handler_catches, swallowed_types
+from rslint.flow.reasons import call_reasons, guarded_calls, swallowed_types
 from rslint.flow.record import Source, Step
 from rslint.flow.slicing import names_in, slice_of
 from rslint.flow.survival import uses_of

@@ -15,6 +15,7 @@ from rslint.project import ir
 if TYPE_CHECKING:
     from rslint.flow.divergence import FunctionDivergence, Sources
     from rslint.flow.effects import Walk
+    from rslint.flow.exceptions import Answer
     from rslint.flow.meaning import Meaning
     from rslint.flow.reasons import GuardedCall
     from rslint.flow.record import CallSite, Reason, Source
@@ -45,6 +46,7 @@ class Knowledge:
     uses: dict[tuple[str, str], tuple[CallSite, ...]] = field(default_factory=dict)
     calls: dict[str, tuple[GuardedCall, ...]] = field(default_factory=dict)
     named_calls: dict[str, dict[str, list[ir.Call]]] = field(default_factory=dict)
+    catching: dict[tuple[tuple[str | None, ...], str], Answer] = field(default_factory=dict)
 
 
 def site_of(function: str, node: ir.Node) -> Site:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from rslint.flow.callers import called_name, near
+from rslint.flow.exception_classes import handler_catches, passed_on
 from rslint.flow.knowledge import Knowledge, site_of
 from rslint.flow.meaning import meaning_of
-from rslint.flow.reasons import Around, calls_of, guarded_calls, handler_catches, reraises, swallowed_types
+from rslint.flow.reasons import Around, calls_of, guarded_calls, swallows
 from rslint.flow.record import CallSite, Step
 from rslint.models import entry_name, starter_of, terminates
 from rslint.project import ir
@@ -31,14 +32,14 @@ class Survival(msgspec.Struct, frozen=True, array_like=True):
 def survival(k: Knowledge, identity: str, exception: str) -> Survival:
     """Walk the callers, nearest first, to the first that swallows; else the best that is known of the others."""
     seen = {identity}
-    frontier: list[tuple[str, tuple[Step, ...]]] = [(identity, ())]
+    frontier: list[tuple[str, str, tuple[Step, ...]]] = [(identity, exception, ())]
     died: Survival | None = None
     for _ in range(DEPTH):
-        following: list[tuple[str, tuple[Step, ...]]] = []
-        for function, steps in frontier:
+        following: list[tuple[str, str, tuple[Step, ...]]] = []
+        for function, raised, steps in frontier:
             if died is None and entry_name(k.models, function.rpartition(":")[2].rpartition(".")[2]):
                 died = Survival("dies", steps)
-            for site in uses_of(k, function, exception):
+            for site in uses_of(k, function, raised):
                 if site.how in ("thread", "task"):
                     return Survival("thread", (*steps, Step(f"runs as a {site.how} of its own", site.site)))
                 if site.how == "process":
@@ -53,7 +54,7 @@ def survival(k: Knowledge, identity: str, exception: str) -> Survival:
                     died = died or Survival("dies", (*steps, Step("ends the process", site.site)))
                 elif caller not in seen:
                     seen.add(caller)
-                    following.append((caller, (*steps, Step("is called from here", site.site))))
+                    following.append((caller, site.raised, (*steps, Step("is called from here", site.site))))
         if not following:
             break
         frontier = following
@@ -92,8 +93,10 @@ def sites_in(k: Knowledge, caller: str, exception: str, name: str | None = None)
             targets = meaning_of(k, caller, call).target.functions
             if targets:
                 how, at = _started(k, caller, call)
-                fate = fate_of(k, caller, around, exception) if how == "call" else "escapes"
-                found += [CallSite(target, site_of(caller, at), how, fate) for target in targets]
+                fate, raised = "escapes", exception
+                if how == "call":
+                    fate, raised = fate_of(k, caller, around, exception)
+                found += [CallSite(target, site_of(caller, at), how, fate, raised) for target in targets]
         known = k.sites[key] = tuple(found)
     return known
 
@@ -107,23 +110,24 @@ def _started(k: Knowledge, caller: str, coroutine: ir.Call) -> tuple[str, ir.Cal
     return "call", coroutine
 
 
-def fate_of(k: Knowledge, identity: str, around: Around, exception: str) -> str:
-    """What the statements around a call make of an exception: "escapes", "swallowed" or "kills"."""
+def fate_of(k: Knowledge, identity: str, around: Around, exception: str) -> tuple[str, str]:
+    """What the statements around a call make of an exception ("escapes", "swallowed" or "kills"), and as which
+    exception it comes out of them or is stopped."""
     for outer in around:
         if isinstance(outer, ir.With):
-            for item in outer.items:
-                types = swallowed_types(k, identity, item.context)
-                if types is not None and handler_catches(k, identity, types, exception) != "no":
-                    return "swallowed"
+            if swallows(k, identity, outer, exception):
+                return "swallowed", exception
             continue
         for handler in outer.handlers:
             if handler_catches(k, identity, handler.types, exception) != "no":
                 if _kills(k, identity, handler):
-                    return "kills"
-                if not reraises(handler):
-                    return "swallowed"
+                    return "kills", exception
+                label = passed_on(k, identity, handler, exception)
+                if label is None:
+                    return "swallowed", exception
+                exception = label
                 break
-    return "escapes"
+    return "escapes", exception
 
 
 def _kills(k: Knowledge, identity: str, handler: ir.Handler) -> bool:
@@ -146,11 +150,11 @@ def _references(k: Knowledge, caller: str, name: str, identity: str, exception: 
                 site = site_of(caller, mention)
                 how = starter_of(k.models, *_starter(k, caller, call)) if call is not None else None
                 if how is not None:
-                    found.append(CallSite(identity, site, how, "escapes"))
+                    found.append(CallSite(identity, site, how, "escapes", exception))
                 elif isinstance(statement, ir.Assign):
                     found += _dispatched(k, caller, statement, identity, exception)
                 elif call is not None:
-                    found.append(CallSite(identity, site, "reference", _fate_at(k, caller, call, exception)))
+                    found.append(CallSite(identity, site, "reference", *_fate_at(k, caller, call, exception)))
     return found
 
 
@@ -198,7 +202,7 @@ def _dispatched(
             for call, around in calls_of(k, user):
                 if _reads(call.func, name) or dotted(call.func) in entries:
                     fate = fate_of(k, user, around, exception)
-                    found.append(CallSite(identity, site_of(user, call), "reference", fate))
+                    found.append(CallSite(identity, site_of(user, call), "reference", *fate))
     return found
 
 
@@ -226,8 +230,8 @@ def _related(k: Knowledge, left: str, right: str) -> bool:
     return left == right or left in k.links.mro(right) or right in k.links.mro(left)
 
 
-def _fate_at(k: Knowledge, caller: str, call: ir.Call, exception: str) -> str:
+def _fate_at(k: Knowledge, caller: str, call: ir.Call, exception: str) -> tuple[str, str]:
     for other, around in calls_of(k, caller):
         if other is call:
             return fate_of(k, caller, around, exception)
-    return "escapes"
+    return "escapes", exception
