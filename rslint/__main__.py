@@ -1,7 +1,5 @@
 """`python -m rslint` is `rslint`."""
 
-import sys
+from rslint.cli import run
 
-from rslint.cli import main
-
-sys.exit(main())
+run()

@@ -25,10 +25,19 @@ NOTHING, FINDINGS, WRONG_USE = 0, 1, 2
 _INTERRUPTED = 130
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def run() -> NoReturn:
+    """The console script. Ends at once when all is written: taking a large analysis apart costs seconds."""
+    status = main(ends_process=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def main(arguments: Sequence[str] | None = None, *, ends_process: bool = False) -> int:
     """Run one command and return its exit code: 0 nothing, 1 findings, 2 wrong use or internal error."""
     sys.excepthook = _internal_error
     options = parse(sys.argv[1:] if arguments is None else arguments)
+    options.ends_process = ends_process
     command = {"check": _check, "explain": _explain, "rules": _rules}[options.command]
     try:
         status = command(options)
@@ -95,7 +104,7 @@ def _check(options: argparse.Namespace) -> int:
     from rslint.run import check
 
     with Progress() as progress:
-        result = check(replace(request, progress=progress))
+        result = check(replace(request, progress=progress, ends_process=options.ends_process))
     _write(_report(result, options, fixed=0), options)
     return _status(result, options, fixed=0, messages=())
 

@@ -14,18 +14,19 @@ from pathspec import GitIgnoreSpec
 from rslint.finding import Confidence, Finding, Place, Severity
 from rslint.project.config import CONFIDENCES, Config
 from rslint.project.discover import Request, discover
+from rslint.project.parsing import without_cycle_collection
 from rslint.project.project import Project
 from rslint.project.source import Source, SourceFile, Unreadable, read_source
 from rslint.registry import Selection, check_selectors, enabled_codes, load_rules, matches
 from rslint.rule import FixRequest, Rule
-from rslint.suppression import UNUSED, directives, is_suppressed, unused_suppressions
-from rslint.syntax import syntax_problems
+from rslint.suppression import UNUSED, directives, is_suppressed, may_suppress, unused_suppressions
 
 if TYPE_CHECKING:
     from rslint.flow.analysis import Analysis
     from rslint.project.index import Index
 
 UNREADABLE = "RS901"
+_left_to_the_end: list[Analysis] = []
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,10 @@ class Settings:
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What to check and how. `rules` None means every installed one; `progress` hears what is being done."""
+    """What to check and how. `rules` None means every installed one; `progress` hears what is being done.
+
+    `ends_process`: nothing runs afterwards, so a large project's analysis is not taken apart (seconds).
+    """
 
     discover: Request
     settings: Settings = Settings()
@@ -55,6 +59,7 @@ class RunRequest:
     attach_fixes: bool = True
     rules: tuple[Rule, ...] | None = None
     progress: Callable[[str, int], None] = field(default=lambda what, files: None)
+    ends_process: bool = False
 
 
 @dataclass(frozen=True)
@@ -140,15 +145,18 @@ class _ProjectRun:
         self.failed: set[str] = set()
 
     def run(self) -> RunResult:
-        from rslint.project.index import build_index
-
         if not self.enabled or not self.reported:
             return RunResult((), {}, (), (), 0)
+        with without_cycle_collection():
+            return self._run()
+
+    def _run(self) -> RunResult:
+        from rslint.project.index import build_index
+
         progress, count = self.request.progress, len(self.files)
         progress(f"reading {count} files", count)
         index = build_index(self.project, self.request.jobs)
-        unreadable = self.unreadable(index)
-        raw = list(self.unreadable_findings(unreadable))
+        raw = list(self.unreadable_findings(index.unreadable))
         asked = [rule for rule in self.rules if rule.check is not None and rule.code in self.enabled]
         analysis = None
         if asked:
@@ -156,6 +164,8 @@ class _ProjectRun:
 
             progress(f"analysing {count} files", count)
             analysis = analyse(self.project, index, self.request.jobs)
+            if self.request.ends_process:
+                _left_to_the_end.append(analysis)
             for rule in asked:
                 progress(f"checking {rule.code}", count)
                 raw += self.ask(rule, analysis)
@@ -167,7 +177,7 @@ class _ProjectRun:
             kept = [self.with_fix(finding, analysis, index) for finding in kept]
         skipped = tuple(
             f"{problem.path}: skipped: {problem.reason}"
-            for problem in unreadable
+            for problem in index.unreadable
             if problem.vanished and problem.path in self.reported
         )
         spoken_of = {Path(place.filename) for finding in kept for place in places_of(finding)}
@@ -188,21 +198,6 @@ class _ProjectRun:
             return None
         self.sources[path] = read
         return read
-
-    def unreadable(self, index: Index) -> list[Unreadable]:
-        """What the index could not read or parse, and reported files it had no reason to parse."""
-        found = list(index.unreadable)
-        if UNREADABLE in self.enabled:
-            known = {problem.path for problem in found}
-            left = [
-                self.files[path]
-                for path in sorted(self.reported - known)
-                if self.files[path].module not in index.facts
-            ]
-            found += syntax_problems(
-                [(file, _bytes_of(file, index, self.project)) for file in left], self.request.jobs
-            )
-        return found
 
     # Findings -----------------------------------------------------------------------------------------------
 
@@ -289,7 +284,7 @@ class _ProjectRun:
         for path in sorted(self.reported):
             file = self.files[path]
             data = _bytes_of(file, index, self.project)
-            if data is None or not (b"noqa" in data.lower() or b"rslint" in data.lower()):
+            if data is None or not may_suppress(data, self.rules):
                 continue
             source = self.source(path, index)
             if source is None or self.is_ignored_in(path, UNUSED):

@@ -48,6 +48,13 @@ class Directive:
         return not codes or finding.code.startswith(codes)
 
 
+def may_suppress(data: bytes, rules: Sequence[Rule]) -> bool:
+    """Whether a file may hold a directive that RS900 would judge: our own form, or a code of one of the rules."""
+    letters = {rule.code.rstrip("0123456789") for rule in rules}
+    coded = rb"\b(?:" + "|".join(map(re.escape, sorted(letters))).encode() + rb")[0-9]"
+    return b"rslint" in data.lower() or re.search(coded, data, re.IGNORECASE) is not None
+
+
 def directives(source: Source) -> tuple[Directive, ...]:
     """The suppressions of one file, in order; only comments count, never text in a string."""
     if not _MAYBE.search(source.text):

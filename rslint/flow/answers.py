@@ -26,19 +26,23 @@ from rslint.flow.survival import uses_of
 from rslint.models import (
     agreeing_name,
     agreement_decorator,
+    axis_of,
+    is_world_size,
     local_state,
     raising,
     rank_predicate,
     uniform,
     world_size_name,
+    world_size_test,
 )
 from rslint.project import ir
-from rslint.project.text import expressions, last_name, render, statements, walk
+from rslint.project.text import blocks, expressions, last_name, render, statements, walk
 
 DEPTH = 2
 # Threads that are told to end stop their collectives together, at the end of the process.
 _ENDING = re.compile(r"stop|shutdown|shut_down|exit|terminat|clos|kill|quit|cancel|abort", re.IGNORECASE)
 _REMOTE = frozenset({"network", "rpc", "storage"})
+_WHOLE = ("world", "?")
 _PROTECTING = ("file", "shm", "process")
 
 
@@ -52,6 +56,33 @@ def divergence_of(k: Knowledge, identity: str, depth: int = DEPTH) -> FunctionDi
     return known
 
 
+def returns_of(k: Knowledge, identity: str, depth: int) -> Sources:
+    """The sources of the value that a function returns; callees are looked into `depth` calls deep."""
+    key = (identity, depth)
+    known = k.returned.get(key)
+    if known is None:
+        function = k.links.ir(identity)
+        parts = _returned_parts(function.body)
+        if parts:
+            names = slice_of(function, parts)
+            known = _solved(k, function, answers(k, function, depth), names, returns=True).returns
+        k.returned[key] = known = known or NONE
+    return known
+
+
+def _returned_parts(body: tuple[ir.Stmt, ...]) -> list[ir.Expr]:
+    """What is returned, and the tests that decide which return is reached; nothing where no value is returned."""
+    every = list(statements(body))
+    values = [s.value for s in every if isinstance(s, ir.Return) and s.value is not None]
+    if not values:
+        return []
+    for statement in every:
+        inner = blocks(statement)
+        if inner and any(isinstance(s, ir.Return | ir.Raise | ir.Jump) for b in inner for s in statements(b)):
+            values += expressions(statement)
+    return values
+
+
 def divergence_at(k: Knowledge, identity: str) -> FunctionDivergence:
     """The divergence of the tests in a function that decide over collectives or over calls that may raise, and of
     nothing else: tests and controls are answered, returns and evidence are not."""
@@ -61,16 +92,17 @@ def divergence_at(k: Knowledge, identity: str) -> FunctionDivergence:
         wanted = [fork.test for fork in walked.forks if _matters(k, fork)]
         wanted += _rank_tests(k, walked.function)
         names = slice_of(walked.function, wanted)
-        known = k.decisions[identity] = _solved(k, walked.function, answers(k, walked.function, DEPTH), names)
+        found = answers(k, walked.function, DEPTH)
+        known = k.decisions[identity] = _solved(k, walked.function, found, names, returns=False)
     return known
 
 
 def _solved(
-    k: Knowledge, function: ir.Function, found: Answers, wanted: frozenset[str] | None
+    k: Knowledge, function: ir.Function, found: Answers, wanted: frozenset[str] | None, returns: bool = True
 ) -> FunctionDivergence:
-    if not _has_sources(function, found):
+    if not _has_sources(function, found, wanted):
         return FunctionDivergence({}, {}, NONE, ())
-    return function_divergence(function, _cfg(k, function), found, wanted)
+    return function_divergence(function, _cfg(k, function), found, wanted, returns)
 
 
 def _matters(k: Knowledge, fork: Fork) -> bool:
@@ -98,12 +130,16 @@ def _short(test: ir.Expr) -> bool:
 
 def _cfg(k: Knowledge, function: ir.Function) -> Cfg:
     identity = function.identity
-    return build_cfg(
+    known = k.graphs.get(identity)
+    if known is not None:
+        return known
+    k.graphs[identity] = graph = build_cfg(
         function,
         raises=lambda node: ("Exception",) if _may_raise(node) else (),
         swallows=lambda item: swallowed_types(k, identity, item.context) is not None,
         catches=lambda types, exception: handler_catches(k, identity, types, exception),
     )
+    return graph
 
 
 def _may_raise(node: ir.Node) -> bool:
@@ -116,6 +152,7 @@ def _may_raise(node: ir.Node) -> bool:
 def answers(k: Knowledge, function: ir.Function, depth: int) -> Answers:
     """The answers for one function, its callees seen `depth` calls deep."""
     identity = function.identity
+    parameters = {parameter.name for parameter in function.parameters}
     calls: dict[int, Sources | None] = {}
     attributes: dict[int, Sources] = {}
     names: dict[str, Sources] = {}
@@ -148,13 +185,18 @@ def answers(k: Knowledge, function: ir.Function, depth: int) -> Answers:
         agreed=agreeing,
         caught=lambda statement, handler: _caught(k, function, statement, handler),
         size_name=lambda size: world_size_name(k.models, size),
+        is_size=lambda e: is_world_size(k.models, render(e)) and axis_of(k.models, render(e)) in _WHOLE,
+        several=lambda test: None if render(test) in parameters else world_size_test(k.models, render(test)),
     )
 
 
-def _has_sources(function: ir.Function, found: Answers) -> bool:
-    """Whether anything in the function may differ between ranks at all; most functions have nothing."""
+def _has_sources(function: ir.Function, found: Answers, wanted: frozenset[str] | None) -> bool:
+    """Whether anything that matters to the wanted names may differ between ranks; most functions have nothing."""
     for statement in statements(function.body):
+        bound = wanted is not None and not wanted.isdisjoint(names_in(_bound(statement)))
         for part in expressions(statement):
+            if wanted is not None and not bound and wanted.isdisjoint(names_in((part,))):
+                continue
             for e in walk(part):
                 if isinstance(e, ir.Call):
                     if found.call(e):
@@ -167,6 +209,18 @@ def _has_sources(function: ir.Function, found: Answers) -> bool:
         if isinstance(statement, ir.Try) and any(found.caught(statement, h) for h in statement.handlers):
             return True
     return False
+
+
+def _bound(statement: ir.Stmt) -> tuple[ir.Expr, ...]:
+    match statement:
+        case ir.Assign():
+            return statement.targets
+        case ir.For():
+            return (statement.target,)
+        case ir.With():
+            return tuple(item.target for item in statement.items if item.target is not None)
+        case _:
+            return ()
 
 
 def call_sources(k: Knowledge, identity: str, e: ir.Call, depth: int) -> Sources | None:
@@ -223,7 +277,7 @@ def _returned(
     for callee in functions[:6]:
         if _declared_uniform(k, callee):
             continue
-        for source in divergence_of(k, callee, depth - 1).returns:
+        for source in returns_of(k, callee, depth - 1):
             if source.kind == "rank-value" and source.hops > 1:
                 continue
             step = Step(f"{text} returns what depends on {source.text}", site_of(identity, e))
@@ -326,9 +380,7 @@ def _global_sources(k: Knowledge, function: ir.Function, name: str) -> Sources:
     known = k.attributes.get(key)
     if known is None:
         found: list[Source] = []
-        for writer in k.links.functions_of(module):
-            if name not in k.links.facts(writer).stores:
-                continue
+        for writer in k.links.storing_in(module, name):
             body = k.links.ir(writer).body
             declared = [s for s in statements(body) if isinstance(s, ir.Scope) and name in s.names]
             if declared and _on_thread(k, writer, 3):

@@ -12,8 +12,9 @@ from rslint.flow.knowledge import Knowledge, site_of
 from rslint.flow.reasons import call_reasons, is_silent, strongest
 from rslint.flow.record import Reason, Source, Step
 from rslint.flow.sequences import Comparison, Sequences, Visible
-from rslint.flow.survival import Survival, survival
+from rslint.flow.survival import Survival, caught_here, survival
 from rslint.flow.suspects import Suspect
+from rslint.flow.symmetry import own_group, own_turn
 from rslint.models import axes_compatible
 from rslint.project import ir
 from rslint.project.text import blocks, render, statements, walk
@@ -70,10 +71,15 @@ _PLAINEST = (
 
 
 def _parting(k: Knowledge, identity: str, fork: Fork, source: Source) -> Suspect | None:
+    function = k.walks[identity].function
+    if source.kind == "rank" and own_turn(function, fork.test):
+        return None
     visible = _view(source)
     comparison = Comparison(k.forest, visible)
     true = k.forest.assume(fork.true, fork.key, True)
     false = k.forest.assume(fork.false, fork.key, False)
+    for key, outcome in fork.context:
+        true, false = k.forest.assume(true, key, outcome), k.forest.assume(false, key, outcome)
     if comparison.equal(true, false):
         return None
     whole = k.effects[identity]
@@ -88,7 +94,7 @@ def _parting(k: Knowledge, identity: str, fork: Fork, source: Source) -> Suspect
     if len(here) > len(others):
         here, others = others, here
     collective = _first_skipped(here, others)
-    if collective is None:
+    if collective is None or (source.kind == "rank" and own_group(k, function, fork.test, collective.site)):
         return None
     statement = fork.statement
     raising = _raised_exit(k, identity, statement)
@@ -300,16 +306,16 @@ def _raising(
         others=others,
         collective=collective,
         reasons=tuple(reasons.values()),
-        survival=_survival(k, identity, raised, exception),
+        survival=_survival(k, site_of(identity, hazard.expression), raised, exception),
         expected=_expected(k, identity, hazard),
         leader_only=leader_only(k, identity, hazard.statement),
     )
 
 
-def _survival(k: Knowledge, identity: str, raised: int, exception: str) -> Survival:
+def _survival(k: Knowledge, site: Site, raised: int, exception: str) -> Survival:
     if "raise" not in leaves(k, raised):
-        return Survival("swallowed")
-    return survival(k, identity, exception)
+        return caught_here(k, site, exception)
+    return survival(k, site.function, exception)
 
 
 def leaves(k: Knowledge, tree: int) -> set[str]:

@@ -13,8 +13,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from rslint.flow.cfg import Cfg, CfgNode
-from rslint.flow.dominance import controlling
+import msgspec
+
+from rslint.flow.cfg import Cfg, CfgNode, Edge
+from rslint.flow.dominance import controlling, raising_only
 from rslint.flow.forest import Site
 from rslint.flow.record import Evidence, Source, Step
 from rslint.flow.slicing import names_in
@@ -54,6 +56,10 @@ class Answers:
     ]  # arguments uniform after the call; None: not agreeing
     caught: Callable[[ir.Try, ir.Handler], Source | None]
     size_name: Callable[[str], bool]
+    is_size: Callable[[ir.Expr], bool]  # the number of all ranks
+    several: Callable[
+        [ir.Expr], bool | None
+    ]  # the outcome of a test that only asks whether there are several ranks
 
 
 @dataclass(frozen=True)
@@ -68,18 +74,41 @@ class FunctionDivergence:
 
 
 def function_divergence(
-    function: ir.Function, cfg: Cfg, answers: Answers, wanted: frozenset[str] | None = None
+    function: ir.Function,
+    cfg: Cfg,
+    answers: Answers,
+    wanted: frozenset[str] | None = None,
+    returns: bool = True,
 ) -> FunctionDivergence:
     """Solve until the sources of branches no longer change (at most four rounds; sources only grow). With `wanted`,
-    only these names are followed and only tests that read them are answered."""
-    control = controlling(cfg, exceptional=False)
+    only these names are followed, only tests that read them are answered, and evidence is not; without `returns` the
+    value returned is not either."""
+    control = _choices(cfg, _alike(function))
     agreed = _agreed_names(function, answers)
     handlers = _handler_sources(function, answers)
     branches: dict[int, Sources] = {}
     before: tuple[State, ...] = ()
+
+    def possible(node: CfgNode, edge: Edge, state: State) -> State:
+        """A single rank has nobody to part from: what it alone does is not followed."""
+        known = None if node.kind != "branch" else several.get(node.index)
+        return frozenset() if known is not None and edge.kind == ("false" if known else "true") else state
+
+    several = {
+        node.index: answers.several(node.origin)
+        for node in cfg.nodes
+        if node.kind == "branch" and isinstance(node.origin, ir.Expr)
+    }
     for _ in range(4):
         reader = _Reader(function, answers, control, branches, handlers, wanted, agreed)
-        before = solve(cfg, forward=True, must=False, boundary=frozenset(), transfer=reader.transfer).before
+        before = solve(
+            cfg,
+            forward=True,
+            must=False,
+            boundary=frozenset(),
+            transfer=reader.transfer,
+            edge_transfer=possible,
+        ).before
         found = {
             node.index: reader.tests(node.origin, reader.seen_from(node, before[node.index]))
             for node in cfg.nodes
@@ -88,7 +117,49 @@ def function_divergence(
         if found == branches:
             break
         branches = found
-    return _collect(cfg, before, _Reader(function, answers, control, branches, handlers, wanted, agreed))
+    reader = _Reader(function, answers, control, branches, handlers, wanted, agreed)
+    return _collect(cfg, before, reader, returns)
+
+
+def _choices(cfg: Cfg, alike: dict[int, frozenset[int]]) -> tuple[frozenset[Choice], ...]:
+    """For each node the choices that lead there. Where the other way only raises there is none to speak of: who took
+    it is gone. Neither is there for a value that both ways assign."""
+    raising = raising_only(cfg)
+
+    def real(node: CfgNode, choice: Choice) -> bool:
+        branch = cfg.nodes[choice[0]]
+        ways = [e.target for e in branch.successors if e.kind not in ("exception", choice[1])]
+        leads_on = not ways or any(way not in raising for way in ways)
+        return leads_on and id(branch.origin) not in alike.get(id(node.origin), ())
+
+    return tuple(
+        frozenset(choice for choice in choices if real(node, choice))
+        for node, choices in zip(cfg.nodes, controlling(cfg, exceptional=False), strict=True)
+    )
+
+
+def _alike(function: ir.Function) -> dict[int, frozenset[int]]:
+    """Assignments of one and the same expression to one name in both arms of a branch, each with the parts of the
+    branch's test; all by `id`."""
+    found: dict[int, frozenset[int]] = {}
+    for statement in statements(function.body):
+        if isinstance(statement, ir.If) and statement.orelse:
+            arms = [_assignments(statement.body), _assignments(statement.orelse)]
+            test = frozenset(id(part) for part in walk(statement.test))
+            for key in arms[0].keys() & arms[1].keys():
+                found |= {arms[0][key]: test, arms[1][key]: test}
+    return found
+
+
+def _assignments(body: tuple[ir.Stmt, ...]) -> dict[tuple[str, str], int]:
+    """Assignments that every execution of a body makes, by target and value."""
+    found: dict[tuple[str, str], int] = {}
+    for statement in body:
+        if isinstance(statement, ir.With):
+            found |= _assignments(statement.body)
+        elif isinstance(statement, ir.Assign) and len(statement.targets) == 1 and statement.operator is None:
+            found[render(statement.targets[0]), render(statement.value)] = id(statement)
+    return found
 
 
 @dataclass(frozen=True)
@@ -139,7 +210,10 @@ class _Reader:
             expression = expression.test
         if not self.follows((expression,)):  # type: ignore[arg-type]
             return NONE
-        return frozenset(_tested(s) for s in self.values(expression, state))  # type: ignore[arg-type]
+        found = frozenset(_tested(s) for s in self.values(expression, state))  # type: ignore[arg-type]
+        if isinstance(origin, ir.Name | ir.Attribute):
+            found = frozenset(s for s in found if s.part != "elements")  # only whether there are any
+        return found
 
     def values(self, e: ir.Expr, state: State) -> Sources:
         match e:
@@ -184,10 +258,33 @@ class _Reader:
 
     def _compare(self, e: ir.Compare, state: State) -> Sources:
         found = self._union((e.left, *e.comparators), state)
+        if self._checks_range(e, found):
+            return frozenset(s for s in found if s.kind not in ("rank", "rank-value"))
+        if all(operator in ("is", "is not") for operator in e.operators):
+            # What is put into an object leaves it the same object.
+            direct = isinstance(e.left, ir.Name | ir.Attribute)
+            found = frozenset(s for s in found if not (direct and s.part))
         if any(operator in ("in", "not in") for operator in e.operators):
             # A group's members agree on who is in it.
             return frozenset(s for s in found if s.kind not in ("rank-value", "rank"))
         return frozenset(_tested(s) for s in found)
+
+    def _checks_range(self, e: ir.Compare, found: Sources) -> bool:
+        """`0 <= rank < world_size` is true of every rank there is, and -1 is the rank of a run without others."""
+        if not any(s.kind == "rank-value" for s in found):
+            return False
+        operands = (e.left, *e.comparators)
+        pairs = zip(operands, e.operators, operands[1:], strict=False)
+        return all(self._in_range(left, operator, right) for left, operator, right in pairs)
+
+    def _in_range(self, left: ir.Expr, operator: str, right: ir.Expr) -> bool:
+        if self.answers.is_size(right) or self.answers.is_size(left):
+            return operator in ("<", "<=", ">", ">=")
+        if isinstance(left, ir.Constant) and left.value == 0:
+            return operator in ("<=", ">")
+        if _is_minus_one(right):
+            return operator in ("==", "!=", ">", "<=")
+        return isinstance(right, ir.Constant) and right.value == 0 and operator in (">=", "<")
 
     def _attribute(self, e: ir.Attribute, state: State) -> Sources:
         name = dotted(e)
@@ -211,7 +308,10 @@ class _Reader:
         name = last_name(e.func)
         if isinstance(e.func, ir.Name):
             if name in _PASSING:
-                return _without_rank_values(self._union((*e.args, *(k.value for k in e.keywords)), state))
+                passed = self._union((*e.args, *(k.value for k in e.keywords)), state)
+                if name in ("len", "bool"):
+                    passed = frozenset(s for s in passed if s.part != "elements")
+                return _without_rank_values(passed)
             return NONE
         if isinstance(e.func, ir.Attribute):
             base = self.values(e.func.value, state)
@@ -268,6 +368,8 @@ class _Reader:
         values = NONE if self._agrees_with_others(s) else self.values(s.value, seen)
         # A value that is uniform stays uniform when only some ranks copy it: the branch chose between equals.
         plain = isinstance(s.value, ir.Name | ir.Attribute) and not values
+        # What is taken out of a received object is what the sender holds, which sent it on another branch.
+        plain = plain or (not values and _taken_from(s.value, self.agreed))
         chosen: Marked = frozenset() if plain else self.marked_controls(node)
         for target in s.targets:
             if isinstance(target, ir.Collection) and isinstance(s.value, ir.Collection):
@@ -299,6 +401,26 @@ class _Reader:
             sources = frozenset(s for s in sources if s.kind not in ("rank", "rank-value"))
             chosen = frozenset(mark for mark in chosen if mark[0].kind != "rank")
         return _bind(state, target, _plain(sources) | chosen)
+
+
+def _taken_from(e: ir.Expr, holders: frozenset[str]) -> bool:
+    """Whether a value is taken out of one of these objects: `received[0]`, `received.pop()`, `bool(received.x)`."""
+    while dotted(e) not in holders:
+        if isinstance(e, ir.Subscript | ir.Attribute):
+            e = e.value
+        elif isinstance(e, ir.Call) and isinstance(e.func, ir.Attribute):
+            e = e.func.value
+        elif isinstance(e, ir.Call) and last_name(e.func) in _PASSING and len(e.args) == 1:
+            e = e.args[0]
+        else:
+            return False
+    return True
+
+
+def _is_minus_one(e: ir.Expr) -> bool:
+    if isinstance(e, ir.UnaryOp) and e.operator == "-":
+        return isinstance(e.operand, ir.Constant) and e.operand.value == 1
+    return isinstance(e, ir.Constant) and e.value == -1
 
 
 def _plain(sources: Iterable[Source]) -> Marked:
@@ -335,7 +457,7 @@ def _agreed_names(function: ir.Function, answers: Answers) -> frozenset[str]:
 def _tested(source: Source) -> Source:
     if source.kind != "rank-value":
         return source
-    return Source("rank", source.axis, source.text, source.site, source.hops, source.origin, source.steps)
+    return msgspec.structs.replace(source, kind="rank")
 
 
 def _without_rank_values(sources: Sources) -> Sources:
@@ -362,7 +484,7 @@ def _handler_sources(function: ir.Function, answers: Answers) -> dict[int, Sourc
     return found
 
 
-def _collect(cfg: Cfg, before: tuple[State, ...], reader: _Reader) -> FunctionDivergence:
+def _collect(cfg: Cfg, before: tuple[State, ...], reader: _Reader, with_returns: bool) -> FunctionDivergence:
     tests: dict[int, set[Source]] = {}
     controls: dict[int, set[Source]] = {}
     returns: set[Source] = set()
@@ -371,16 +493,13 @@ def _collect(cfg: Cfg, before: tuple[State, ...], reader: _Reader) -> FunctionDi
         if node.origin is None:
             continue
         state, control = reader.seen_from(node, before[node.index]), reader.controls(node)
-        if reader.wanted is not None:
-            if node.kind in ("branch", "loop", "case"):
-                tests.setdefault(id(node.origin), set()).update(reader.tests(node.origin, state))
-            controls.setdefault(id(node.origin), set()).update(control)
-            continue
         if node.kind in ("branch", "loop", "case"):
             tests.setdefault(id(node.origin), set()).update(reader.tests(node.origin, state))
         controls.setdefault(id(node.origin), set()).update(control)
-        if isinstance(node.origin, ir.Return):
+        if isinstance(node.origin, ir.Return) and with_returns:
             returns |= _returned(reader, node.origin, state, control)
+        if reader.wanted is not None:
+            continue
         for item in _changes(reader, node, state, control):
             evidence.setdefault(item)
     return FunctionDivergence(
@@ -406,48 +525,61 @@ def _returned(reader: _Reader, s: ir.Return, state: State, control: Sources) -> 
     )
 
 
+Change = tuple[ir.Expr, str, Sources]
+"""What is changed, which part of it (`Source.part`), and the sources of what is put there."""
+
+
 def _changes(reader: _Reader, node: CfgNode, state: State, control: Sources) -> Iterable[Evidence]:
     """Attributes and globals that this statement changes on some ranks only."""
     origin = node.origin
-    changed: list[tuple[ir.Expr, Sources]] = []
-    if isinstance(origin, ir.Assign) and origin.value is not None and node.kind == "statement":
-        predicate = isinstance(
-            origin.value, ir.Compare | ir.BoolOp | ir.UnaryOp | ir.Name | ir.Attribute | ir.Call
-        )
-        values = frozenset(
-            s
-            for s in reader.values(origin.value, state)
-            if s.kind in EVIDENCE or (s.kind == "rank" and predicate)
-        )
-        for target in origin.targets:
-            container = isinstance(target, ir.Subscript)
-            changed.append(
-                (target.value if isinstance(target, ir.Subscript) else target, NONE if container else values)
-            )
-    elif isinstance(origin, ir.Delete):
-        changed += [(t.value, NONE) for t in origin.targets if isinstance(t, ir.Subscript)]
-    if origin is not None and node.kind == "statement" and not isinstance(origin, ir.Delete):
-        for part in expressions(origin):  # type: ignore[arg-type]
-            for call in walk(part):
-                if (
-                    isinstance(call, ir.Call)
-                    and isinstance(call.func, ir.Attribute)
-                    and call.func.attr in _MUTATING
-                ):
-                    given = (*call.args, *(keyword.value for keyword in call.keywords))
-                    held = frozenset(
-                        s for part in given for s in reader.values(part, state) if s.kind in EVIDENCE
-                    )
-                    changed.append((call.func.value, held))
-    for target, values in changed:
+    if not isinstance(origin, ir.Stmt) or node.kind != "statement":
+        return
+    changed = [*_assigned(reader, origin, state), *_mutated(reader, origin, state)]
+    s = origin.span
+    site = Site(reader.function.identity, s.row, s.column, s.end_row, s.end_column)
+    for target, part, values in changed:
         name = dotted(target)
         if name is None or not (name.startswith("self.") or "." not in name):
             continue
-        s = origin.span  # type: ignore[union-attr]
-        site = Site(reader.function.identity, s.row, s.column, s.end_row, s.end_column)
         for source in sorted(values | control, key=_strongest_first):
-            if source.kind in EVIDENCE or source in values:
-                yield Evidence(name, source, site)
+            if source in control and source.kind in EVIDENCE:
+                yield Evidence(name, source, site, part)
+            elif source in values:
+                yield Evidence(name, source, site, part and "elements")
+
+
+def _assigned(reader: _Reader, origin: ir.Stmt, state: State) -> Iterable[Change]:
+    if isinstance(origin, ir.Delete):
+        for target in origin.targets:
+            if isinstance(target, ir.Subscript):
+                yield target.value, "members", NONE
+    elif isinstance(origin, ir.Assign) and origin.value is not None:
+        kinds = ir.Compare | ir.BoolOp | ir.UnaryOp | ir.Name | ir.Attribute | ir.Call
+        values = frozenset(
+            s
+            for s in reader.values(origin.value, state)
+            if s.kind in EVIDENCE or (s.kind == "rank" and isinstance(origin.value, kinds))
+        )
+        for target in origin.targets:
+            if isinstance(target, ir.Subscript):
+                yield target.value, "members", NONE
+            else:
+                yield target, "", values
+
+
+def _mutated(reader: _Reader, origin: ir.Stmt, state: State) -> Iterable[Change]:
+    if isinstance(origin, ir.Delete):
+        return
+    for part in expressions(origin):
+        for call in walk(part):
+            if (
+                isinstance(call, ir.Call)
+                and isinstance(call.func, ir.Attribute)
+                and call.func.attr in _MUTATING
+            ):
+                given = (*call.args, *(keyword.value for keyword in call.keywords))
+                held = frozenset(s for e in given for s in reader.values(e, state) if s.kind in EVIDENCE)
+                yield call.func.value, "members", held
 
 
 def _strongest_first(source: Source) -> tuple[int, int, str, int, int]:
@@ -456,9 +588,17 @@ def _strongest_first(source: Source) -> tuple[int, int, str, int, int]:
 
 def as_container(evidence: Evidence, attribute: str) -> Source:
     """The evidence of a change as the source that a test of the attribute has."""
-    if evidence.source.kind == "rank":
-        return evidence.source
-    origin = evidence.source.origin or evidence.source.kind
-    step = Step(f"`{attribute}` is changed only where {evidence.source.text} allows it", evidence.site)
-    steps = (step, *evidence.source.steps)[:3]
-    return Source("container", "world", attribute, evidence.source.site, evidence.source.hops, origin, steps)
+    source = evidence.source
+    if source.kind == "rank":
+        return source
+    step = Step(f"`{attribute}` is changed only where {source.text} allows it", evidence.site)
+    return Source(
+        kind="container",
+        axis="world",
+        text=attribute,
+        site=source.site,
+        hops=source.hops,
+        origin=source.origin or source.kind,
+        steps=(step, *source.steps)[:3],
+        part=evidence.part,
+    )

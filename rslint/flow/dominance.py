@@ -150,3 +150,18 @@ def _post_order_of(edges: Sequence[Sequence[int]], roots: Sequence[int], exclude
                 seen.add(following)
                 stack.append((following, iter(edges[following])))
     return finished
+
+
+def raising_only(cfg: Cfg) -> frozenset[int]:
+    """The nodes from which every path leaves the function by an exception."""
+    edges = successors(cfg, exceptional=False)
+    incoming = _reversed([[edge.target for edge in out] for out in edges])
+    left = [len(out) for out in edges]
+    found, pending = {cfg.raise_exit}, [cfg.raise_exit]
+    while pending:
+        for source in incoming[pending.pop()]:
+            left[source] -= 1
+            if left[source] == 0 and source not in found:
+                found.add(source)
+                pending.append(source)
+    return frozenset(found)

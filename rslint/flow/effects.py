@@ -8,10 +8,12 @@ something lies ahead). Whether the ranks *do* part there is decided elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from rslint.flow.forest import RAISE, RETURN, Forest, Site
+from rslint.flow.implied import condition_key, implied, rebound_names
 from rslint.project import ir
 from rslint.project.text import children, expressions, last_name, render, statements, walk
 
@@ -35,7 +37,8 @@ class Ahead:
 
 @dataclass(frozen=True)
 class Fork:
-    """A condition whose outcomes are followed by different effects. `key` is None for a match or an assert."""
+    """A condition whose outcomes are followed by different effects. `key` is None for a match or an assert. `context`
+    are the conditions, by key and outcome, under which it is asked at all."""
 
     statement: ir.Stmt
     test: ir.Expr
@@ -43,6 +46,7 @@ class Fork:
     kind: str  # "branch" | "assert" | "while" | "for" | "match"
     true: int
     false: int
+    context: tuple[tuple[str, bool], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,9 @@ class Walk:
     _effective: dict[int, bool] = field(default_factory=dict)
     _handlers: list[ir.Try] = field(default_factory=list)
     _statement: list[ir.Stmt] = field(default_factory=list)
+    _context: list[tuple[str, bool]] = field(default_factory=list)
     caught_names: set[str] = field(default_factory=set)
+    rebound: frozenset[str] = frozenset()
 
     def site(self, node: ir.Node) -> Site:
         s = node.span
@@ -140,6 +146,7 @@ def function_effect(forest: Forest, function: ir.Function, around: Surroundings)
         for handler in statement_.handlers
         if handler.name is not None
     )
+    walk_.rebound = rebound_names(function)
     ahead = Ahead(RETURN, lambda _: RAISE, RETURN, RETURN)
     return block(walk_, function.body, RETURN, ahead), walk_
 
@@ -155,7 +162,10 @@ def block(w: Walk, body: tuple[ir.Stmt, ...], after: int, ahead: Ahead) -> int:
 def statement(w: Walk, s: ir.Stmt, after: int, ahead: Ahead) -> int:
     match s:
         case ir.If():
-            true, false = block(w, s.body, after, ahead), block(w, s.orelse, after, ahead)
+            with given(w, s.test, True):
+                true = block(w, s.body, after, ahead)
+            with given(w, s.test, False):
+                false = block(w, s.orelse, after, ahead)
             return condition(w, s, s.test, true, false, ahead, "branch")
         case ir.Return():
             return ahead.returns if s.value is None else expression(w, s.value, ahead.returns, ahead)
@@ -191,12 +201,14 @@ def condition(w: Walk, s: ir.Stmt, test: ir.Expr, true: int, false: int, ahead: 
         case ir.UnaryOp(operator="not"):
             return condition(w, s, test.operand, false, true, ahead, kind)
         case ir.BoolOp():
-            tree = condition(w, s, test.values[-1], true, false, ahead, kind)
-            for operand in reversed(test.values[:-1]):
-                if test.operator == "and":
-                    tree = condition(w, s, operand, tree, false, ahead, kind)
-                else:
-                    tree = condition(w, s, operand, true, tree, ahead, kind)
+            tree = true if test.operator == "and" else false
+            for number, operand in reversed(list(enumerate(test.values))):
+                before = ir.BoolOp(test.span, test.operator, test.values[:number])
+                with given(w, before, test.operator == "and"):
+                    if test.operator == "and":
+                        tree = condition(w, s, operand, tree, false, ahead, kind)
+                    else:
+                        tree = condition(w, s, operand, true, tree, ahead, kind)
             return tree
     known = w.around.world_size_test(test)
     if known is not None:
@@ -206,20 +218,18 @@ def condition(w: Walk, s: ir.Stmt, test: ir.Expr, true: int, false: int, ahead: 
         true, false = false, true
     tree = true
     if true != false:
-        w.forks.append(Fork(s, test, key, kind, true, false))
+        w.forks.append(Fork(s, test, key, kind, true, false, tuple(w._context)))
         tree = w.forest.make(("if", key, true, false))
     return expression(w, test, tree, ahead)
 
 
-_NEGATED = {"!=": "==", "is not": "is", "not in": "in"}
-
-
-def condition_key(test: ir.Expr, aliases: Mapping[str, ir.Expr]) -> tuple[str, bool]:
-    """A normalised spelling of a test, and whether it stands for the test itself or for its negation."""
-    if isinstance(test, ir.Compare) and len(test.operators) == 1 and test.operators[0] in _NEGATED:
-        operators = (_NEGATED[test.operators[0]],)
-        return render(ir.Compare(test.span, test.left, operators, test.comparators), aliases), False
-    return render(test, aliases), True
+@contextmanager
+def given(w: Walk, test: ir.Expr, outcome: bool) -> Iterator[None]:
+    """What lies below is executed only where the test came out so."""
+    known = [pair for pair in implied(test, outcome, w.around.aliases, w.rebound) if pair not in w._context]
+    w._context += known
+    yield
+    del w._context[len(w._context) - len(known) :]
 
 
 def expression(w: Walk, e: ir.Expr, after: int, ahead: Ahead) -> int:

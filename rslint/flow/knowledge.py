@@ -13,12 +13,13 @@ from rslint.flow.forest import Forest, Site
 from rslint.project import ir
 
 if TYPE_CHECKING:
+    from rslint.flow.cfg import Cfg
     from rslint.flow.divergence import FunctionDivergence, Sources
     from rslint.flow.effects import Walk
     from rslint.flow.exceptions import Answer
     from rslint.flow.meaning import Meaning
     from rslint.flow.reasons import GuardedCall
-    from rslint.flow.record import CallSite, Reason, Source
+    from rslint.flow.record import CallSite, Reason
     from rslint.models import Models
     from rslint.project.links import Links
 
@@ -38,13 +39,14 @@ class Knowledge:
     silences: dict[tuple[str, int], bool] = field(default_factory=dict)
     divergences: dict[tuple[str, int], FunctionDivergence] = field(default_factory=dict)
     attributes: dict[tuple[str, str, int], Sources] = field(default_factory=dict)
-    returns: dict[tuple[str, int], tuple[Source, ...]] = field(default_factory=dict)
+    returned: dict[tuple[str, int], Sources] = field(default_factory=dict)
     sites: dict[str, tuple[CallSite, ...]] = field(default_factory=dict)
     decisions: dict[str, FunctionDivergence] = field(default_factory=dict)
     declared: dict[str, bool] = field(default_factory=dict)
     methods: dict[tuple[str, str], str | None] = field(default_factory=dict)
     uses: dict[tuple[str, str], tuple[CallSite, ...]] = field(default_factory=dict)
     calls: dict[str, tuple[GuardedCall, ...]] = field(default_factory=dict)
+    graphs: dict[str, Cfg] = field(default_factory=dict)
     named_calls: dict[str, dict[str, list[ir.Call]]] = field(default_factory=dict)
     catching: dict[tuple[tuple[str | None, ...], str], Answer] = field(default_factory=dict)
 

@@ -32,7 +32,8 @@ def call_reasons(
         for callee in target.functions[:8]:
             for reason in function_reasons(k, callee, depth - 1):
                 steps = (Step(f"calls {target.text}", site), *reason.steps)
-                certainty = "name" if target.certainty == "name" else reason.certainty
+                guessed = target.certainty in ("name", "hierarchy")
+                certainty = target.certainty if guessed else reason.certainty
                 found.append(
                     Reason(reason.kind, reason.strength, reason.exceptions, reason.text, steps, certainty)
                 )

@@ -21,6 +21,8 @@ class Source(msgspec.Struct, frozen=True, array_like=True):
     "future", "event", "queue", "rpc", "host-allocation", "device-allocation", "caught" (an exception was caught),
     "thread" (written by another thread) or "container" (what a container or attribute holds, shown by `steps`).
     `origin` is the kind that a container's evidence started from. `hops` counts calls between test and source.
+    `part` says what of a container differs: "" the object itself, "members" how many and which elements it has,
+    "elements" what they are.
     """
 
     kind: str
@@ -30,6 +32,7 @@ class Source(msgspec.Struct, frozen=True, array_like=True):
     hops: int = 0
     origin: str = ""
     steps: tuple[Step, ...] = ()
+    part: str = ""
 
 
 class Reason(msgspec.Struct, frozen=True, array_like=True):
@@ -45,15 +48,19 @@ class Reason(msgspec.Struct, frozen=True, array_like=True):
     exceptions: tuple[str, ...]
     text: str
     steps: tuple[Step, ...]
-    certainty: str = "model"  # "model" | "name" | "code"
+    certainty: str = (
+        "model"  # "model" | "name" | "code", "hierarchy" where one of several methods may be meant
+    )
 
 
 class Evidence(msgspec.Struct, frozen=True, array_like=True):
-    """A place where an attribute (`self.x`) or global (`x`) is changed on some ranks only, and why."""
+    """A place where an attribute (`self.x`) or global (`x`) is changed on some ranks only, and why; `part` as in
+    `Source`."""
 
     name: str
     source: Source
     site: Site
+    part: str = ""
 
 
 class CallSite(msgspec.Struct, frozen=True, array_like=True):

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import msgspec
 
+from rslint.flow.aftermath import guards, up_to, way_to, works_on
 from rslint.flow.callers import called_name, near
 from rslint.flow.exception_classes import handler_catches, passed_on
+from rslint.flow.forest import Site
 from rslint.flow.knowledge import Knowledge, site_of
 from rslint.flow.meaning import meaning_of
 from rslint.flow.reasons import Around, calls_of, guarded_calls, swallows
 from rslint.flow.record import CallSite, Step
 from rslint.models import entry_name, starter_of, terminates
 from rslint.project import ir
+from rslint.project.modules import in_tests
 from rslint.project.text import children, dotted, expressions, last_name, statements
 
 DEPTH = 7
 
 
 class Survival(msgspec.Struct, frozen=True, array_like=True):
-    """`fate`: "swallowed" (the process lives on and its peers hang), "thread" (only a thread or task ends), "dies" or
-    "unknown" (no caller is known). `steps` leads from the function up to the place that decides."""
+    """`fate`: "swallowed" (the process lives on and its peers hang), "thread" (only a thread or task ends), "dies" (of
+    the exception, or because its main function reports it and returns) or "unknown" (no caller is known). `steps`
+    leads from the function up to the place that decides."""
 
     fate: str
     steps: tuple[Step, ...] = ()
@@ -30,35 +34,88 @@ class Survival(msgspec.Struct, frozen=True, array_like=True):
 
 
 def survival(k: Knowledge, identity: str, exception: str) -> Survival:
-    """Walk the callers, nearest first, to the first that swallows; else the best that is known of the others."""
+    """Walk the callers, nearest first, to the first that swallows; else the best that is known of the others.
+
+    Callers in tests count for what stands in tests itself: what a test catches is no protection in production.
+    """
     seen = {identity}
     frontier: list[tuple[str, str, tuple[Step, ...]]] = [(identity, exception, ())]
     died: Survival | None = None
     for _ in range(DEPTH):
         following: list[tuple[str, str, tuple[Step, ...]]] = []
         for function, raised, steps in frontier:
-            if died is None and entry_name(k.models, function.rpartition(":")[2].rpartition(".")[2]):
+            if died is None and entry_name(k.models, _name(function)):
                 died = Survival("dies", steps)
-            for site in uses_of(k, function, raised):
-                if site.how in ("thread", "task"):
-                    return Survival("thread", (*steps, Step(f"runs as a {site.how} of its own", site.site)))
-                if site.how == "process":
-                    died = died or Survival(
-                        "dies", (*steps, Step("is the main function of a process", site.site))
-                    )
-                    continue
-                caller = site.site.function
-                if site.fate == "swallowed":
-                    return Survival("swallowed", (*steps, Step("swallows the exception", site.site)))
-                if site.fate == "kills":
-                    died = died or Survival("dies", (*steps, Step("ends the process", site.site)))
-                elif caller not in seen:
-                    seen.add(caller)
-                    following.append((caller, site.raised, (*steps, Step("is called from here", site.site))))
+            for site in _uses_beside(k, function, raised, identity):
+                fate, step = _decided(k, site, raised, identity)
+                if fate in ("swallowed", "thread"):
+                    return Survival(fate, (*steps, step))
+                if fate == "dies":
+                    died = died or Survival(fate, (*steps, step))
+                elif site.site.function not in seen:
+                    seen.add(site.site.function)
+                    following.append((site.site.function, site.raised, (*steps, step)))
         if not following:
             break
         frontier = following
     return died or Survival("unknown")
+
+
+def _decided(k: Knowledge, use: CallSite, exception: str, identity: str) -> tuple[str, Step]:
+    """The fate that one use of a function decides, "unknown" where it is its caller's; `identity` is where the finding
+    stands."""
+    if use.how in ("thread", "task"):
+        return "thread", Step(f"runs as a {use.how} of its own", use.site)
+    if use.how == "process":
+        return "dies", Step("is the main function of a process", use.site)
+    if use.fate == "swallowed":
+        return _caught(k, use.site, exception, identity)
+    if use.fate == "kills":
+        return "dies", Step("ends the process", use.site)
+    return "unknown", Step("is called from here", use.site)
+
+
+def caught_here(k: Knowledge, site: Site, exception: str) -> Survival:
+    """What becomes of the process when the function itself swallows an exception of the call at `site`."""
+    fate, step = _caught(k, site, exception, site.function)
+    return Survival(fate, (step,) if fate == "dies" else ())
+
+
+def _caught(k: Knowledge, site: Site, exception: str, identity: str) -> tuple[str, Step]:
+    """The process lives on, unless its main function catches and has nothing more to do."""
+    way = way_to(k.links.ir(site.function).body, site)
+    stop, _ = _stop(k, site.function, guards(way), exception)
+    ends = stop is not None and _is_main(k, site.function, exception, identity)
+    if stop is not None and ends and not works_on(k, site.function, up_to(way, stop[0]), stop[1]):
+        return "dies", Step("reports the exception and the process ends", site)
+    return "swallowed", Step("swallows the exception", site)
+
+
+def _is_main(k: Knowledge, function: str, exception: str, identity: str) -> bool:
+    """Whether a process ends with the function: one is started with it, or it has the name of a main function and no
+    caller that works on when it has returned."""
+    uses = _uses_beside(k, function, exception, identity)
+    if any(use.how in ("thread", "task") for use in uses):
+        return False
+    if any(use.how == "process" for use in uses):
+        return True
+    return entry_name(k.models, _name(function)) and not any(_works_after(k, use.site) for use in uses)
+
+
+def _works_after(k: Knowledge, site: Site) -> bool:
+    return works_on(k, site.function, way_to(k.links.ir(site.function).body, site))
+
+
+def _name(identity: str) -> str:
+    return identity.rpartition(":")[2].rpartition(".")[2]
+
+
+def _uses_beside(k: Knowledge, function: str, exception: str, identity: str) -> tuple[CallSite, ...]:
+    """The uses of a function that count for what stands in `identity`."""
+    uses = uses_of(k, function, exception)
+    if in_tests(identity.partition(":")[0]):
+        return uses
+    return tuple(use for use in uses if not in_tests(use.site.function.partition(":")[0]))
 
 
 def uses_of(k: Knowledge, identity: str, exception: str) -> tuple[CallSite, ...]:
@@ -111,23 +168,32 @@ def _started(k: Knowledge, caller: str, coroutine: ir.Call) -> tuple[str, ir.Cal
 
 
 def fate_of(k: Knowledge, identity: str, around: Around, exception: str) -> tuple[str, str]:
-    """What the statements around a call make of an exception ("escapes", "swallowed" or "kills"), and as which
-    exception it comes out of them or is stopped."""
+    """What the statements around a call make of an exception ("escapes", "swallowed" or "kills"), and which one it is
+    then: a handler may raise another one instead."""
+    stop, raised = _stop(k, identity, around, exception)
+    if stop is None:
+        return "escapes", raised
+    return "kills" if stop[1] is not None and _kills(k, identity, stop[1]) else "swallowed", raised
+
+
+def _stop(
+    k: Knowledge, identity: str, around: Around, exception: str
+) -> tuple[tuple[ir.Try | ir.With, ir.Handler | None] | None, str]:
+    """The innermost statement that the exception does not come out of, and the handler that stops it there; and the
+    exception that is stopped, or comes out of all."""
     for outer in around:
         if isinstance(outer, ir.With):
             if swallows(k, identity, outer, exception):
-                return "swallowed", exception
+                return (outer, None), exception
             continue
         for handler in outer.handlers:
             if handler_catches(k, identity, handler.types, exception) != "no":
-                if _kills(k, identity, handler):
-                    return "kills", exception
                 label = passed_on(k, identity, handler, exception)
-                if label is None:
-                    return "swallowed", exception
+                if label is None or _kills(k, identity, handler):
+                    return (outer, handler), exception
                 exception = label
                 break
-    return "escapes", exception
+    return None, exception
 
 
 def _kills(k: Knowledge, identity: str, handler: ir.Handler) -> bool:

@@ -54,6 +54,17 @@ def annotation_entities(links: Links, function: str, annotation: ir.Expr, depth:
     return ()
 
 
+def tuple_items(annotation: ir.Expr | None) -> tuple[ir.Expr, ...]:
+    """The items of `tuple[A, B]`; () for every other annotation, `tuple[A, ...]` included."""
+    if not isinstance(annotation, ir.Subscript) or not isinstance(annotation.index, ir.Collection):
+        return ()
+    base = annotation.value
+    last = base.attr if isinstance(base, ir.Attribute) else getattr(base, "id", "")
+    items = annotation.index.items
+    endless = any(isinstance(item, ir.Constant) and item.kind == "ellipsis" for item in items)
+    return items if last in ("tuple", "Tuple") and not endless else ()
+
+
 def _named(links: Links, function: str, annotation: ir.Expr, depth: int) -> Entities:
     last = annotation.attr if isinstance(annotation, ir.Attribute) else getattr(annotation, "id", "")
     if last == "Self":

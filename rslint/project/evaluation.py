@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rslint.project import ir
-from rslint.project.annotations import annotation_entities, parsed_text
+from rslint.project.annotations import annotation_entities, parsed_text, tuple_items
 from rslint.project.entities import (
     ELEMENT_METHODS,
     PASS_THROUGH,
@@ -141,6 +141,27 @@ def _returned(links: Links, function: str, depth: int) -> Entities:
     if len(values) > _LONGEST_RETURN:
         return ()
     return _union(links, function, values, depth)
+
+
+def unpacked(links: Links, function: str, value: ir.Expr, position: int, depth: int) -> Entities:
+    """What `first, second = call()` binds at a position: by the callee's annotation, else by the tuples it returns."""
+    call = value.value if isinstance(value, ir.Await) else value
+    if depth <= 0 or not isinstance(call, ir.Call):
+        return ()
+    found: list[Entity] = []
+    for entity in evaluate(links, function, call.func, depth):
+        facts = links.store.function(entity.name) if entity.kind == "function" else None
+        if facts is None:
+            continue
+        if facts.returns:
+            items = tuple_items(parsed_text(facts.returns))
+            if position < len(items):
+                found += annotation_entities(links, entity.name, items[position], depth - 1)
+            continue
+        for returned_ in links.returned_values(entity.name)[:_LONGEST_RETURN]:
+            if isinstance(returned_, ir.Collection) and position < len(returned_.items):
+                found += evaluate(links, entity.name, returned_.items[position], depth - 1)
+    return unique(found)
 
 
 def entered(links: Links, function: str, context: ir.Expr, depth: int) -> Entities:

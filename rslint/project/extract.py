@@ -99,6 +99,8 @@ def collect_uses(body: Iterable[ast.AST]) -> Uses:
     while pending:
         node = pending.pop()
         kind = node.__class__
+        if kind is ast.Constant:
+            continue
         if kind is ast.Name:
             (uses.mentions if node.ctx.__class__ is ast.Load else uses.bound).add(node.id)
             continue

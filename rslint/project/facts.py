@@ -89,3 +89,20 @@ class FileFacts(Record, frozen=True, array_like=True):
     globals: tuple[BindingFacts, ...]
     classes: tuple[ClassFacts, ...]
     functions: tuple[FunctionFacts, ...]
+
+
+def defined_names(facts: FileFacts) -> set[str]:
+    """The names of the functions a file defines, methods included."""
+    return {function.name for function in facts.functions[1:]}
+
+
+def base_names(facts: FileFacts) -> set[str]:
+    """The last names of its classes' bases; for an imported one (`Base as B`) also the name at its origin."""
+    found = {base.rpartition(".")[2] for one in facts.classes for base in one.bases}
+    found |= {target.rpartition(".")[2] for name, target in facts.imports if name in found}
+    return found
+
+
+def called_names(facts: FileFacts) -> set[str]:
+    """The last names of everything the file calls."""
+    return {name for function in facts.functions for name in function.calls}

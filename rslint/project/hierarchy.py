@@ -13,8 +13,16 @@ if TYPE_CHECKING:
 
 
 def bases(links: Links, class_id: str) -> tuple[str, ...]:
-    """The bases of a project class, as ClassIds and external dotted names; unresolvable ones are left out."""
-    return links.remember(("bases", class_id), lambda: _bases(links, class_id))
+    """The bases of a project class, as ClassIds and external dotted names; unresolvable ones are left out, and those
+    that cannot be told without knowing the bases of this class."""
+    key = ("bases", class_id)
+    if key in links.pending:
+        return ()
+    links.pending.add(key)
+    try:
+        return links.remember(key, lambda: _bases(links, class_id))
+    finally:
+        links.pending.discard(key)
 
 
 def _bases(links: Links, class_id: str) -> tuple[str, ...]:

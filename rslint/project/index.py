@@ -1,4 +1,4 @@
-"""Builds the index of a project: its files' bytes, the words in them, the facts of every relevant file."""
+"""Builds the index of a project: bytes and words of its files, the facts of each, the IR of those with a marker."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from rslint.project.extract import extract_facts
-from rslint.project.facts import FileFacts
+from rslint.project.facts import FileFacts, base_names, called_names, defined_names
+from rslint.project.ir import Function
+from rslint.project.lower import lower_file
 from rslint.project.parsing import parse, problem_of, without_cycle_collection
 from rslint.project.project import Project
-from rslint.project.scan import DEFAULT_MARKERS, base_names, defined_names, holds_marker, words_of
-from rslint.project.source import Source, SourceFile, Unreadable, read_source
+from rslint.project.scan import DEFAULT_MARKERS, holds_marker, words_of
+from rslint.project.source import SourceFile, Unreadable, read_source
 
+_ENCODER = msgspec.msgpack.Encoder()
+_FUNCTIONS = msgspec.msgpack.Decoder(dict[str, msgspec.Raw])
 _CHUNK_BYTES = 1_000_000
 _WORTH_A_PROCESS_BYTES = 3_000_000
 
@@ -27,29 +31,31 @@ _WORTH_A_PROCESS_BYTES = 3_000_000
 class Index:
     """What is known of a project before anything is resolved.
 
-    `files`, `data` and `facts` (encoded `FileFacts`, of files with a marker) are keyed by module; `data`
-    is the snapshot that every later step reads, so a file changed during the run cannot mix two versions.
-    `words`, `defined` and `bases` map a word to the modules whose bytes hold it (after `def`, or in the
-    parentheses of a class statement), sorted.
+    `files`, `data`, `facts` (encoded `FileFacts` of every file that can be parsed) and `lowered` (encoded
+    functions by identity, of files with a marker) are keyed by module; `data` is the snapshot that every later
+    step reads, so a file changed during the run cannot mix two versions. `words` maps a word to the modules
+    whose bytes hold it, `defined` a name to those that define such a function, `called` to those that call
+    something of this name, `bases` to those in which a class may derive from a class of this name, all sorted.
     """
 
     project: Project
     files: Mapping[str, SourceFile]
     data: Mapping[str, bytes]
     facts: Mapping[str, bytes]
-    words: Mapping[bytes, Sequence[str]]
-    defined: Mapping[bytes, Sequence[str]]
-    bases: Mapping[bytes, Sequence[str]]
+    lowered: Mapping[str, bytes]
+    words: Mapping[str, Sequence[str]]
+    defined: Mapping[str, Sequence[str]]
+    called: Mapping[str, Sequence[str]]
+    bases: Mapping[str, Sequence[str]]
     unreadable: tuple[Unreadable, ...]
 
 
 @dataclass(frozen=True)
 class _Scanned:
     module: str
-    words: bytes
-    defined: bytes
-    bases: bytes
+    tables: tuple[str, str, str, str]
     facts: bytes | None
+    lowered: bytes | None
     unreadable: Unreadable | None
 
 
@@ -67,20 +73,25 @@ def build_index(project: Project, jobs: int | None = None) -> Index:
             files[file.module] = file
             data[file.module] = source.data
     markers = tuple(getattr(project.models, "markers", ()))
-    words: dict[bytes, list[str]] = {}
-    defined: dict[bytes, list[str]] = {}
-    bases: dict[bytes, list[str]] = {}
+    words: dict[str, list[str]] = {}
+    defined: dict[str, list[str]] = {}
+    called: dict[str, list[str]] = {}
+    bases: dict[str, list[str]] = {}
     facts: dict[str, bytes] = {}
-    for scanned in _scan_all([(files[module], data[module]) for module in files], markers, jobs):
-        for table, found in ((words, scanned.words), (defined, scanned.defined), (bases, scanned.bases)):
-            for word in found.split():
-                table.setdefault(word, []).append(scanned.module)
-        if scanned.facts is not None:
-            facts[scanned.module] = scanned.facts
-        if scanned.unreadable is not None:
-            unreadable.append(scanned.unreadable)
+    lowered: dict[str, bytes] = {}
+    with without_cycle_collection():
+        for scanned in _scan_all([(files[module], data[module]) for module in files], markers, jobs):
+            for table, found in zip((words, defined, called, bases), scanned.tables, strict=True):
+                for word in found.split():
+                    table.setdefault(word, []).append(scanned.module)
+            if scanned.facts is not None:
+                facts[scanned.module] = scanned.facts
+            if scanned.lowered is not None:
+                lowered[scanned.module] = scanned.lowered
+            if scanned.unreadable is not None:
+                unreadable.append(scanned.unreadable)
     unreadable.sort(key=lambda problem: (str(problem.path), problem.row, problem.column))
-    return Index(project, files, data, facts, words, defined, bases, tuple(unreadable))
+    return Index(project, files, data, facts, lowered, words, defined, called, bases, tuple(unreadable))
 
 
 def unique_modules(files: Sequence[SourceFile]) -> list[SourceFile]:
@@ -91,24 +102,6 @@ def unique_modules(files: Sequence[SourceFile]) -> list[SourceFile]:
         count = seen[file.module] = seen.get(file.module, 0) + 1
         unique.append(file if count == 1 else replace(file, module=f"{file.module}#{count}"))
     return sorted(unique, key=lambda file: file.module)
-
-
-def facts_of_source(source: Source) -> FileFacts | Unreadable:
-    """Parse one source and extract its facts."""
-    try:
-        tree = parse(source.text)
-    except SyntaxError as error:
-        return Unreadable(source.file.path, *problem_of(error))
-    return extract_facts(tree, source.file.module, source.file.is_package)
-
-
-def check_syntax(source: Source) -> Unreadable | None:
-    """Why a file that nothing else parsed cannot be parsed, or None."""
-    try:
-        parse(source.text)
-    except SyntaxError as error:
-        return Unreadable(source.file.path, *problem_of(error))
-    return None
 
 
 def _scan_all(
@@ -158,15 +151,34 @@ def _scan_chunk(chunk: Sequence[tuple[SourceFile, bytes]], markers: tuple[str, .
 
 
 def _scan(file: SourceFile, data: bytes, markers: Sequence[str]) -> _Scanned:
-    facts: bytes | None = None
+    words = words_of(data)
+    facts: FileFacts | None = None
+    lowered: bytes | None = None
     unreadable: Unreadable | None = None
-    words = b" ".join(words_of(data))
-    if holds_marker(words, data, markers):
-        source = read_source(file, data)
-        result = source if isinstance(source, Unreadable) else facts_of_source(source)
-        if isinstance(result, Unreadable):
-            unreadable = result
+    source = read_source(file, data)
+    try:
+        if isinstance(source, Unreadable):
+            unreadable = source
         else:
-            facts = msgspec.msgpack.encode(result)
-    defined, bases = b" ".join(defined_names(data)), b" ".join(base_names(data))
-    return _Scanned(file.module, words, defined, bases, facts, unreadable)
+            tree = parse(source.text)
+            facts = extract_facts(tree, file.module, file.is_package)
+            if holds_marker(words, data, markers):
+                lowered = encode_functions(lower_file(tree, file.module, file.is_package))
+    except SyntaxError as error:
+        unreadable = Unreadable(file.path, *problem_of(error))
+    names = () if facts is None else (defined_names(facts), called_names(facts), base_names(facts))
+    defined, called, bases = (" ".join(found) for found in names or ((), (), ()))
+    tables = (words.decode(errors="replace"), defined, called, bases)
+    return _Scanned(
+        file.module, tables, None if facts is None else _ENCODER.encode(facts), lowered, unreadable
+    )
+
+
+def encode_functions(functions: Mapping[str, Function]) -> bytes:
+    """Functions by identity; each is decoded on its own (`decode_functions`), when it is asked for."""
+    return _ENCODER.encode(functions)
+
+
+def decode_functions(encoded: bytes) -> Mapping[str, msgspec.Raw]:
+    """The encoded functions of one module by identity."""
+    return _FUNCTIONS.decode(encoded)

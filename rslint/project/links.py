@@ -61,6 +61,7 @@ class Links:
         self.index = index
         self.store = FactStore(index)
         self._memory: dict[Hashable, Any] = {}
+        self.pending: set[Hashable] = set()  # questions that are being answered, to see circles
         self._locals: dict[str, LocalNames] = {}
         self._top_level: dict[str, dict[str, list[Entity]]] = {}
         self._globals: dict[str, dict[str, list[BindingFacts]]] = {}
@@ -74,7 +75,7 @@ class Links:
 
     def _function_ids(self) -> tuple[str, ...]:
         found: list[str] = []
-        for module in self.index.facts:
+        for module in self.index.lowered:
             facts = self.store.facts(module)
             found += [function.identity for function in facts.functions] if facts else []
         return tuple(sorted(found))
@@ -120,6 +121,10 @@ class Links:
         """Functions that store to, delete or mutate `<expr>.attribute`, or the module global of that name,
         sorted."""
         return self.store.storing(attribute)
+
+    def storing_in(self, module: str, name: str) -> tuple[str, ...]:
+        """The functions of one module that store to an attribute or global of this name, in source order."""
+        return self.store.storing_in(module, name)
 
     # Classes ------------------------------------------------------------------------------------------------
 
@@ -232,6 +237,10 @@ class Links:
     def iterated(self, function: str, iterable: Expr, position: int, depth: int) -> Entities:
         """What `for … in iterable` binds."""
         return evaluation.iterated(self, function, iterable, position, depth)
+
+    def unpacked(self, function: str, value: Expr, position: int, depth: int) -> Entities:
+        """What the item at `position` of an unpacked call's result is."""
+        return evaluation.unpacked(self, function, value, position, depth)
 
     def returned(self, function: str, depth: int) -> Entities:
         """What a project function returns."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rslint.project.entities import Entities, Entity, unique
 from rslint.project.hierarchy import inherited_methods, mro, overriding_methods
+from rslint.project.ir import Assign, Attribute, Expr, Name
 from rslint.project.namespaces import module_entities, recorded_entities
+from rslint.project.text import statements
 
 if TYPE_CHECKING:
     from rslint.project.links import Links
 
+_MOST_ATTACHING = 8
 _ENUMS = frozenset({"enum.Enum", "enum.IntEnum", "enum.StrEnum", "enum.Flag", "enum.IntFlag"})
 
 
@@ -50,10 +54,38 @@ def _class_member(links: Links, entity: Entity, name: str, depth: int) -> Entiti
             else:
                 scope = binding.function or links.scope_of_class(class_id)
                 found += recorded_entities(links, scope, binding, depth - 1)
+    if not found and entity.kind == "instance":
+        found = attached_entities(links, entity.name, name, depth - 1)
     if found:
         return unique(found)
     outside = next((ancestor for ancestor in order if ":" not in ancestor), None)
     return (Entity("external", f"{outside}.{name}"),) if outside else ()
+
+
+def attached_entities(links: Links, class_id: str, name: str, depth: int) -> list[Entity]:
+    """What functions outside a class put into an attribute of an instance they are given: `cache.pool = Pool()`."""
+    functions = links.storing(name)
+    if depth <= 0 or len(functions) > _MOST_ATTACHING:
+        return []
+    kinds = {class_id, *mro(links, class_id)}
+    found: list[Entity] = []
+    for function in functions:
+        if links.owner_of(function) in kinds:
+            continue
+        for receiver, value in _attached(links, function, name):
+            if any(
+                e.kind == "instance" and e.name in kinds for e in links.evaluate(function, receiver, depth)
+            ):
+                found += links.evaluate(function, value, depth)
+    return found
+
+
+def _attached(links: Links, function: str, name: str) -> Iterator[tuple[Name, Expr]]:
+    for statement in statements(links.ir(function).body):
+        if isinstance(statement, Assign) and statement.value is not None and statement.operator is None:
+            for target in statement.targets:
+                if isinstance(target, Attribute) and target.attr == name and isinstance(target.value, Name):
+                    yield target.value, statement.value
 
 
 def _is_enum(order: tuple[str, ...]) -> bool:

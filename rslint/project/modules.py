@@ -11,6 +11,7 @@ from pathlib import Path
 from rslint.project.source import SourceFile
 
 _FILES_TO_ASK = 200
+_TEST = re.compile(r"tests?|test_.*|.*_test|conftest")
 
 
 @dataclass
@@ -89,6 +90,11 @@ def name_modules(root: Path, src: Iterable[Path], files: Sequence[Path]) -> tupl
         name = Path(os.path.relpath(path, root)).as_posix()
         named[name] = SourceFile(path, name, path.name == "__init__.py")
     return tuple(sorted(named.values(), key=lambda file: file.path))
+
+
+def in_tests(module: str) -> bool:
+    """Whether a module is part of tests, as pytest and common layouts name them."""
+    return any(_TEST.fullmatch(part) for part in re.split(r"[./]", module.removesuffix(".py")))
 
 
 def _dotted(path: Path, base: Path) -> str:

@@ -67,6 +67,8 @@ def binding_entities(links: Links, function: str, binding: LocalBinding, depth: 
         return ()
     if binding.kind == "value":
         return links.evaluate(function, expression, depth)
+    if binding.kind == "unpacked":
+        return links.unpacked(function, expression, binding.position, depth)
     if binding.kind == "entered":
         return links.entered(function, expression, depth)
     if binding.kind == "annotation":

@@ -1,4 +1,4 @@
-"""Searches the bytes of files for words before anything is parsed."""
+"""Searches the bytes of files for words."""
 
 from __future__ import annotations
 
@@ -13,9 +13,6 @@ DEFAULT_MARKERS = (
 """What marks a file as relevant where the models name nothing."""
 
 _WORD = re.compile(rb"[A-Za-z_\x80-\xff][A-Za-z0-9_\x80-\xff]*")
-_DEFINED = re.compile(rb"def[ \t]+([A-Za-z_\x80-\xff][A-Za-z0-9_\x80-\xff]*)")
-_BASES = re.compile(rb"class[ \t]+[A-Za-z0-9_\x80-\xff]+[ \t]*\(([^)]*)")
-_ALIAS = re.compile(rb"([A-Za-z0-9_\x80-\xff]+)[ \t]+as[ \t]+([A-Za-z0-9_\x80-\xff]+)")
 
 
 def holds_marker(words: bytes, data: bytes, markers: Sequence[str]) -> bool:
@@ -28,25 +25,6 @@ def holds_marker(words: bytes, data: bytes, markers: Sequence[str]) -> bool:
     return False
 
 
-def words_of(data: bytes) -> frozenset[bytes]:
-    """Every identifier-like word of a file, those in strings and comments included."""
-    return frozenset(_WORD.findall(data))
-
-
-def defined_names(data: bytes) -> frozenset[bytes]:
-    """The names that follow `def`."""
-    return frozenset(_DEFINED.findall(data))
-
-
-def base_names(data: bytes) -> frozenset[bytes]:
-    """The words in class statements' parentheses, with what imports call by another name (`Base as B`)
-    resolved."""
-    found = {word for bases in _BASES.findall(data) for word in _WORD.findall(bases)}
-    if found and b" as " in data:
-        found |= {name for name, alias in _ALIAS.findall(data) if alias in found}
-    return frozenset(found)
-
-
-def calls_name(data: bytes, name: str) -> bool:
-    """Whether `name(` occurs: no call of that name exists in files without it."""
-    return re.search(re.escape(name.encode()) + rb"(?:[ \t]|\\\r?\n)*\(", data) is not None
+def words_of(data: bytes) -> bytes:
+    """Every identifier-like word of a file once, those in strings and comments included, with spaces between."""
+    return b" ".join(frozenset(_WORD.findall(data)))

@@ -24,8 +24,8 @@ _PARTS: dict[type, tuple[str, ...]] = {
 @dataclass(frozen=True)
 class LocalBinding:
     """One binding. `kind`: "parameter" (`position`), "value", "entered" (`with … as`), "element" (`for …
-    in`, `position` >= 0 inside a tuple target), "annotation", "import" (`text` the dotted target),
-    "define" (`text` the identity), "raised" (`except … as`) or "opaque"."""
+    in`, `position` >= 0 inside a tuple target), "unpacked" (the item at `position` of a tuple), "annotation",
+    "import" (`text` the dotted target), "define" (`text` the identity), "raised" (`except … as`) or "opaque"."""
 
     kind: str
     expression: ir.Expr | None = None
@@ -115,8 +115,11 @@ def _assigned(node: ir.Assign) -> Iterator[tuple[str, LocalBinding]]:
         elif isinstance(target, ir.Collection):
             same = isinstance(node.value, ir.Collection) and len(node.value.items) == len(target.items)
             for position, one in enumerate(target.items):
-                value = node.value.items[position] if same and isinstance(node.value, ir.Collection) else None
-                yield from _targets(one, LocalBinding("value", value) if value else LocalBinding("opaque"))
+                if same and isinstance(node.value, ir.Collection):
+                    binding = LocalBinding("value", node.value.items[position])
+                else:
+                    binding = LocalBinding("unpacked", node.value, position=position)
+                yield from _targets(one, binding)
 
 
 def _element_targets(target: ir.Expr, iterable: ir.Expr) -> Iterator[tuple[str, LocalBinding]]:

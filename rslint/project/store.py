@@ -1,21 +1,21 @@
-"""Gives out facts, sources and lowered functions; files without a marker are parsed when first asked for."""
+"""Gives out facts, sources and functions; those of files without a marker are lowered when first asked for."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
 from rslint.project import ir
 from rslint.project.facts import ClassFacts, FileFacts, FunctionFacts
-from rslint.project.index import Index, facts_of_source
+from rslint.project.index import Index, decode_functions
 from rslint.project.lower import lower_definition, lower_module, lower_slice, nested_definitions
-from rslint.project.parsing import parse, without_cycle_collection
-from rslint.project.scan import calls_name
+from rslint.project.parsing import parse
 from rslint.project.source import Source, Unreadable, read_source
 
 _DECODER = msgspec.msgpack.Decoder(FileFacts)
+_FUNCTION = msgspec.msgpack.Decoder(ir.Function)
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
@@ -35,6 +35,7 @@ class FactStore:
         self._classes: dict[str, dict[str, ClassFacts]] = {}
         self._sources: dict[str, Source] = {}
         self._line_starts: dict[str, list[int]] = {}
+        self._bodies: dict[str, Mapping[str, msgspec.Raw]] = {}
         self._lowered: dict[str, ir.Function] = {}
         self._called: dict[str, dict[str, list[str]]] = {}
         self._mentioned: dict[str, dict[str, list[str]]] = {}
@@ -57,13 +58,7 @@ class FactStore:
 
     def _load(self, module: str) -> FileFacts | None:
         encoded = self.index.facts.get(module)
-        if encoded is not None:
-            return _DECODER.decode(encoded)
-        if module not in self.index.files:
-            return None
-        with without_cycle_collection():
-            facts = facts_of_source(self.source(module))
-        return None if isinstance(facts, Unreadable) else facts
+        return None if encoded is None else _DECODER.decode(encoded)
 
     def function(self, identity: str) -> FunctionFacts | None:
         """A function's facts by identity."""
@@ -100,6 +95,13 @@ class FactStore:
         return self._lowered[identity]
 
     def _lower(self, identity: str) -> ir.Function:
+        module = module_of(identity)
+        if module not in self._bodies:
+            encoded = self.index.lowered.get(module)
+            self._bodies[module] = {} if encoded is None else decode_functions(encoded)
+        body = self._bodies[module].get(identity)
+        if body is not None:
+            return _FUNCTION.decode(body)
         source = self.source(identity)
         if identity.endswith(":"):
             return lower_module(parse(source.text), source.file.module, source.file.is_package)
@@ -126,26 +128,19 @@ class FactStore:
 
     def modules_with(self, word: str) -> tuple[str, ...]:
         """The modules whose bytes hold the word."""
-        return tuple(self.index.words.get(word.encode(), ()))
+        return tuple(self.index.words.get(word, ()))
 
     def modules_defining(self, name: str) -> tuple[str, ...]:
-        """The modules whose bytes hold `def name`."""
-        return tuple(self.index.defined.get(name.encode(), ()))
+        """The modules that define a function or method of this name."""
+        return tuple(self.index.defined.get(name, ()))
 
     def modules_deriving(self, name: str) -> tuple[str, ...]:
         """The modules in which a class may derive from one called `name`."""
-        return tuple(self.index.bases.get(name.encode(), ()))
+        return tuple(self.index.bases.get(name, ()))
 
     def calling(self, name: str) -> tuple[str, ...]:
         """Functions that call something whose last name is `name`."""
-        modules = [
-            module
-            for module in self.modules_with(name)
-            if module in self._called
-            or module in self.index.facts
-            or calls_name(self.index.data[module], name)
-        ]
-        return self._using(modules, name, self._called, lambda facts: facts.calls)
+        return self._using(self.index.called.get(name, ()), name, self._called, lambda facts: facts.calls)
 
     def mentioning(self, name: str) -> tuple[str, ...]:
         """Functions that use `name` as a value."""
@@ -155,21 +150,34 @@ class FactStore:
         """Functions that store to an attribute or module global called `name`."""
         return self._using(self.modules_with(name), name, self._stored, lambda facts: facts.stores)
 
+    def storing_in(self, module: str, name: str) -> tuple[str, ...]:
+        """The functions of one module, its top level left out, that store to an attribute or global `name`."""
+        found = self._table(module, self._stored, lambda facts: facts.stores).get(name, ())
+        return tuple(identity for identity in found if not identity.endswith(":"))
+
     def _using(
         self,
-        modules: list[str] | tuple[str, ...],
+        modules: Sequence[str],
         name: str,
         tables: dict[str, dict[str, list[str]]],
         names_of: Callable[[FunctionFacts], tuple[str, ...]],
     ) -> tuple[str, ...]:
         found: list[str] = []
         for module in modules:
-            if module not in tables:
-                table: dict[str, list[str]] = {}
-                facts = self.facts(module)
-                for function in facts.functions if facts else ():
-                    for used in names_of(function):
-                        table.setdefault(used, []).append(function.identity)
-                tables[module] = table
-            found += tables[module].get(name, ())
+            found += self._table(module, tables, names_of).get(name, ())
         return tuple(sorted(found))
+
+    def _table(
+        self,
+        module: str,
+        tables: dict[str, dict[str, list[str]]],
+        names_of: Callable[[FunctionFacts], tuple[str, ...]],
+    ) -> dict[str, list[str]]:
+        if module not in tables:
+            table: dict[str, list[str]] = {}
+            facts = self.facts(module)
+            for function in facts.functions if facts else ():
+                for used in names_of(function):
+                    table.setdefault(used, []).append(function.identity)
+            tables[module] = table
+        return tables[module]

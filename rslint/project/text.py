@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from rslint.project import ir
 
@@ -90,36 +91,43 @@ def _pieces(e: ir.Expr, aliases: Mapping[str, ir.Expr], depth: int) -> Iterator[
 
 def children(e: ir.Expr) -> tuple[ir.Expr, ...]:
     """The direct parts of an expression in evaluation order; a lambda's body is not evaluated and left out."""
-    match e:
-        case ir.Attribute() | ir.Await() | ir.YieldFrom() | ir.Starred():
-            return (e.value,)
-        case ir.Call():
-            return (e.func, *e.args, *(keyword.value for keyword in e.keywords))
-        case ir.Compare():
-            return (e.left, *e.comparators)
-        case ir.BoolOp():
-            return e.values
-        case ir.UnaryOp():
-            return (e.operand,)
-        case ir.BinOp():
-            return (e.left, e.right)
-        case ir.IfExp():
-            return (e.test, e.body, e.orelse)
-        case ir.Subscript():
-            return (e.value, e.index)
-        case ir.Collection():
-            return e.items
-        case ir.Comprehension():
-            clauses = [part for g in e.generators for part in (g.iterable, *g.conditions)]
-            return (*clauses, *e.elements)
-        case ir.Yield():
-            return () if e.value is None else (e.value,)
-        case ir.NamedExpr():
-            return (e.value,)
-        case ir.Other():
-            return e.parts
-        case _:
-            return ()
+    parts = _PARTS.get(type(e))
+    return () if parts is None else parts(e)
+
+
+def _call_parts(e: ir.Call) -> tuple[ir.Expr, ...]:
+    if e.keywords:
+        return (e.func, *e.args, *[keyword.value for keyword in e.keywords])
+    return (e.func, *e.args)
+
+
+def _comprehension_parts(e: ir.Comprehension) -> tuple[ir.Expr, ...]:
+    clauses = [part for g in e.generators for part in (g.iterable, *g.conditions)]
+    return (*clauses, *e.elements)
+
+
+def _only_value(e: ir.Attribute | ir.Await | ir.YieldFrom | ir.Starred | ir.NamedExpr) -> tuple[ir.Expr, ...]:
+    return (e.value,)
+
+
+_PARTS: dict[type[ir.Expr], Callable[[Any], tuple[ir.Expr, ...]]] = {
+    ir.Attribute: _only_value,
+    ir.Await: _only_value,
+    ir.YieldFrom: _only_value,
+    ir.Starred: _only_value,
+    ir.NamedExpr: _only_value,
+    ir.Call: _call_parts,
+    ir.Compare: lambda e: (e.left, *e.comparators),
+    ir.BoolOp: lambda e: e.values,
+    ir.UnaryOp: lambda e: (e.operand,),
+    ir.BinOp: lambda e: (e.left, e.right),
+    ir.IfExp: lambda e: (e.test, e.body, e.orelse),
+    ir.Subscript: lambda e: (e.value, e.index),
+    ir.Collection: lambda e: e.items,
+    ir.Comprehension: _comprehension_parts,
+    ir.Yield: lambda e: () if e.value is None else (e.value,),
+    ir.Other: lambda e: e.parts,
+}
 
 
 def walk(e: ir.Expr) -> Iterator[ir.Expr]:
@@ -128,53 +136,59 @@ def walk(e: ir.Expr) -> Iterator[ir.Expr]:
     while stack:
         current = stack.pop()
         yield current
-        stack.extend(reversed(children(current)))
+        parts = _PARTS.get(type(current))
+        if parts is not None:
+            stack += parts(current)[::-1]
 
 
 def expressions(statement: ir.Stmt) -> tuple[ir.Expr, ...]:
     """The expressions a statement itself evaluates, in order; those of nested blocks left out."""
-    match statement:
-        case ir.ExprStmt():
-            return (statement.value,)
-        case ir.Assign():
-            value = () if statement.value is None else (statement.value,)
-            return (*value, *(target for target in statement.targets if not isinstance(target, ir.Name)))
-        case ir.Return():
-            return () if statement.value is None else (statement.value,)
-        case ir.Raise():
-            return tuple(part for part in (statement.exception, statement.cause) if part is not None)
-        case ir.Assert():
-            return (statement.test,) if statement.message is None else (statement.test, statement.message)
-        case ir.Delete():
-            return tuple(target for target in statement.targets if not isinstance(target, ir.Name))
-        case ir.If() | ir.While():
-            return (statement.test,)
-        case ir.For():
-            return (statement.iterable,)
-        case ir.With():
-            return tuple(item.context for item in statement.items)
-        case ir.Match():
-            return (statement.subject,)
-        case ir.Define():
-            return (*statement.decorators, *statement.defaults)
-        case _:
-            return ()
+    evaluated = _EVALUATED.get(type(statement))
+    return () if evaluated is None else evaluated(statement)
+
+
+def _present(*parts: ir.Expr | None) -> tuple[ir.Expr, ...]:
+    return tuple([part for part in parts if part is not None])
+
+
+def _targets(targets: tuple[ir.Expr, ...]) -> list[ir.Expr]:
+    return [target for target in targets if not isinstance(target, ir.Name)]
+
+
+_EVALUATED: dict[type[ir.Stmt], Callable[[Any], tuple[ir.Expr, ...]]] = {
+    ir.ExprStmt: lambda s: (s.value,),
+    ir.Assign: lambda s: (*_present(s.value), *_targets(s.targets)),
+    ir.Return: lambda s: _present(s.value),
+    ir.Raise: lambda s: _present(s.exception, s.cause),
+    ir.Assert: lambda s: _present(s.test, s.message),
+    ir.Delete: lambda s: tuple(_targets(s.targets)),
+    ir.If: lambda s: (s.test,),
+    ir.While: lambda s: (s.test,),
+    ir.For: lambda s: (s.iterable,),
+    ir.With: lambda s: tuple([item.context for item in s.items]),
+    ir.Match: lambda s: (s.subject,),
+    ir.Define: lambda s: (*s.decorators, *s.defaults),
+}
 
 
 def blocks(statement: ir.Stmt) -> tuple[tuple[ir.Stmt, ...], ...]:
     """The nested blocks of a statement in source order."""
-    match statement:
-        case ir.If() | ir.While() | ir.For():
-            return (statement.body, statement.orelse)
-        case ir.Try():
-            handlers = tuple(handler.body for handler in statement.handlers)
-            return (statement.body, *handlers, statement.orelse, statement.final)
-        case ir.With():
-            return (statement.body,)
-        case ir.Match():
-            return tuple(case.body for case in statement.cases)
-        case _:
-            return ()
+    nested = _BLOCKS.get(type(statement))
+    return () if nested is None else nested(statement)
+
+
+def _try_blocks(s: ir.Try) -> tuple[tuple[ir.Stmt, ...], ...]:
+    return (s.body, *[handler.body for handler in s.handlers], s.orelse, s.final)
+
+
+_BLOCKS: dict[type[ir.Stmt], Callable[[Any], tuple[tuple[ir.Stmt, ...], ...]]] = {
+    ir.If: lambda s: (s.body, s.orelse),
+    ir.While: lambda s: (s.body, s.orelse),
+    ir.For: lambda s: (s.body, s.orelse),
+    ir.Try: _try_blocks,
+    ir.With: lambda s: (s.body,),
+    ir.Match: lambda s: tuple([case.body for case in s.cases]),
+}
 
 
 def statements(body: tuple[ir.Stmt, ...]) -> Iterator[ir.Stmt]:
@@ -183,5 +197,5 @@ def statements(body: tuple[ir.Stmt, ...]) -> Iterator[ir.Stmt]:
     while stack:
         current = stack.pop()
         yield current
-        for block in reversed(blocks(current)):
-            stack.extend(reversed(block))
+        for block in blocks(current)[::-1]:
+            stack += block[::-1]

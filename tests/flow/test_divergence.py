@@ -350,6 +350,45 @@ def test_collectives_that_leave_the_same_value_everywhere_end_divergence(tmp_pat
             if answer[0]:
                 pass
 
+        def sent_from_one_arm(rank):
+            failure = None
+            if rank == 0:  # => rank@? rank
+                try:
+                    answer = requests.get("http://a/")
+                except OSError as error:
+                    answer, failure = None, error
+                dist.broadcast_object_list([answer, failure], src=0)
+            else:
+                received = [None, None]
+                dist.broadcast_object_list(received, src=0)
+                failure = received.pop()
+                answer = received[0]
+            if failure is not None:
+                raise failure
+            if answer:
+                pass
+
+        def alone_nobody_sends(rank, world_size, path):
+            failure = None
+            try:
+                open(path)
+            except OSError as error:
+                failure = error
+            if world_size > 1:
+                sent = [failure]
+                dist.broadcast_object_list(sent, src=0)
+                failure = sent[0]
+            if failure is not None:
+                raise failure
+
+        def made_in_one_arm(rank):
+            failure = None
+            if rank == 0:  # => rank@? rank
+                other = [None, None]
+                failure = other.pop()
+            if failure is not None:  # => rank@? rank
+                raise failure
+
         def reduced(flag):
             flag = os.path.exists("a")
             if flag:  # => filesystem@world os.path.exists()

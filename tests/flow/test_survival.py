@@ -11,7 +11,7 @@ import pytest
 
 from rslint.flow.knowledge import Knowledge
 from rslint.flow.survival import survival
-from tests.flow.trees import assert_under, knowledge_of, written
+from tests.flow.trees import assert_under, knowledge_of, known, written
 
 
 def fate(k: Knowledge, identity: str) -> str:
@@ -234,6 +234,35 @@ def test_the_main_function_of_a_process_dies_with_it(tmp_path: Path) -> None:
         """,
         fate,
     )
+
+
+@pytest.mark.parametrize(
+    "started",
+    [
+        "multiprocessing.Process(target=flush)",
+        "multiprocessing.get_context('spawn').Process(target=flush)",
+        "context.Process(target=flush)",
+        "torch.multiprocessing.get_context('spawn').Process(target=flush)",
+        "torch.multiprocessing.spawn(flush, nprocs=2)",
+        "pool.Process(target=flush)",
+    ],
+)
+def test_the_ways_to_start_a_process(tmp_path: Path, started: str) -> None:
+    k = known(
+        tmp_path,
+        f"""
+        import multiprocessing
+        import torch.multiprocessing
+
+        def flush():
+            dist.barrier()
+
+        def start(pool):
+            context = multiprocessing.get_context("spawn")
+            {started}
+        """,
+    )
+    assert fate(k, "m:flush") == "dies 11"
 
 
 def test_a_function_called_main_is_the_main_function(tmp_path: Path) -> None:

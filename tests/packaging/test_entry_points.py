@@ -13,7 +13,7 @@ from rslint.registry import load_rules
 @pytest.mark.parametrize(
     ("group", "name", "target"),
     [
-        ("console_scripts", "rslint", "rslint.cli:main"),
+        ("console_scripts", "rslint", "rslint.cli:run"),
         ("flake8.extension", "RS", "rslint.flake8_plugin:Plugin"),
         ("rslint.rules", "rslint_rules", "rslint_rules:rules"),
     ],

@@ -12,10 +12,10 @@ import pytest
 
 from rslint.project.extract import extract_facts
 from rslint.project.facts import FileFacts
-from rslint.project.index import build_index, check_syntax, unique_modules
+from rslint.project.index import build_index, unique_modules
 from rslint.project.links import Links
 from rslint.project.parsing import parse
-from rslint.project.source import Source, SourceFile, read_source
+from rslint.project.source import SourceFile
 from tests.project.building import calls_in, links_of, project_of
 
 FILES = {
@@ -32,15 +32,17 @@ FILES = {
 }
 
 
-def test_only_files_with_a_marker_are_parsed_at_first(tmp_path: Path) -> None:
+def test_every_file_is_known_and_those_with_a_marker_are_lowered(tmp_path: Path) -> None:
     index = build_index(project_of(tmp_path, FILES, ("torch.distributed",)))
-    assert list(index.facts) == ["pkg.comm"]
+    assert list(index.facts) == ["pkg", "pkg.child", "pkg.comm", "pkg.plain", "pkg.uses"]
+    assert list(index.lowered) == ["pkg.comm"]
     assert [(problem.path.name, problem.row) for problem in index.unreadable] == [
-        ("broken_with_marker.py", 2)
+        ("broken.py", 1),
+        ("broken_with_marker.py", 2),
     ]
 
 
-def test_files_without_a_marker_are_known_as_soon_as_something_resolves_into_them(tmp_path: Path) -> None:
+def test_files_without_a_marker_are_resolved_into_like_any_other(tmp_path: Path) -> None:
     links = Links(build_index(project_of(tmp_path, FILES, ("torch.distributed",))))
     step = [links.resolve("pkg.uses:main", call) for call in calls_in(links, "pkg.uses:main")][1]
     assert step.functions == ("pkg.child:Child.step", "pkg.plain:Plain.step")
@@ -50,7 +52,7 @@ def test_files_without_a_marker_are_known_as_soon_as_something_resolves_into_the
 
 def test_a_marker_may_be_a_part_of_a_word(tmp_path: Path) -> None:
     files = {"a.py": "device_group = 1\n", "b.py": "device = 1\n"}
-    assert list(build_index(project_of(tmp_path, files, ("_group",))).facts) == ["a"]
+    assert list(build_index(project_of(tmp_path, files, ("_group",))).lowered) == ["a"]
 
 
 def test_two_files_of_one_module_name_are_both_known(tmp_path: Path) -> None:
@@ -81,12 +83,19 @@ def test_a_file_changed_after_indexing_is_read_as_it_was(tmp_path: Path) -> None
         (b"x = " + b"-" * 20_000 + b"1\n", 1, "nested too deeply"),
     ],
 )
-def test_syntax_is_checked_without_indexing(tmp_path: Path, data: bytes, row: int, reason: str) -> None:
-    source = read_source(SourceFile(tmp_path / "m.py", "m", False), data)
-    assert isinstance(source, Source)
-    problem = check_syntax(source)
-    assert problem is not None
+def test_what_cannot_be_parsed_is_said(tmp_path: Path, data: bytes, row: int, reason: str) -> None:
+    project = project_of(tmp_path, {"m.py": ""})
+    (tmp_path / "m.py").write_bytes(data)
+    (problem,) = build_index(project).unreadable
     assert (problem.row, reason in problem.reason) == (row, True)
+
+
+def test_a_function_is_the_same_whether_it_was_lowered_with_its_file_or_alone(tmp_path: Path) -> None:
+    marked = Links(build_index(project_of(tmp_path, FILES, ("",))))
+    alone = Links(build_index(project_of(tmp_path, FILES, ("no file holds this",))))
+    assert not alone.index.lowered
+    for identity in marked.function_ids:
+        assert marked.ir(identity) == alone.ir(identity)
 
 
 def test_a_generated_file_of_five_megabytes_is_indexed(tmp_path: Path) -> None:

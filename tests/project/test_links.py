@@ -227,6 +227,47 @@ def test_an_attribute_of_an_external_type_gives_the_external_method(tmp_path: Pa
     assert found.receiver_types == ("requests.Session",)
 
 
+ATTACHED = """
+    class Client:
+        def call(self): pass
+    class Other:
+        def call(self): pass
+    class Base: pass
+    class Cache(Base):
+        def __init__(self):
+            attach(self)
+        def f(self):
+            self.client.call()
+    class Unlike:
+        def g(self):
+            self.client.call()
+    def attach(cache: Base):
+        cache.client = Client()
+    def attach_to_unlike(cache):
+        cache.client = Other()
+    """
+
+
+def test_an_attribute_that_a_function_attaches_is_known(tmp_path: Path) -> None:
+    """By the annotation of what is attached to; where nothing tells whose attribute it is, nothing is known."""
+    assert resolved(tmp_path, {"m.py": ATTACHED}, "m:Cache.f", "self.client.call").functions == (
+        "m:Client.call",
+    )
+    assert resolved(tmp_path, {"m.py": ATTACHED}, "m:Unlike.g", "self.client.call").functions == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "class Held(holder.Base): pass\nholder = Held()\ndef f(one: Held): one.Base.call()\n",
+        "class A(B.Base): pass\nclass B(A.Base): pass\ndef f(one: A): one.Base.call()\n",
+        "class A: pass\nclass B(a.Base): pass\na = A()\ndef g(one: A): one.Base = B\ndef f(one: B): one.Base.call()\n",
+    ],
+)
+def test_classes_whose_bases_hang_on_each_other_end(tmp_path: Path, text: str) -> None:
+    assert resolved(tmp_path, {"m.py": text}, "m:f", "one.Base.call").functions == ()
+
+
 LOCALS = """
     import contextlib, functools
     class Client:
@@ -248,6 +289,8 @@ LOCALS = """
         _GLOBAL = Client()
     def get() -> "Client | None": return _GLOBAL
     def get_untyped(): return _GLOBAL
+    def both(): return 1, Client()
+    def both_typed() -> "tuple[int, Client]": ...
     def f(client: Client, clients: "list[Client]"):
         BODY
     """
@@ -273,6 +316,8 @@ LOCALS = """
         "Client.build().call()",
         "if (x := made()): x.call()",
         "x, y = Client(), 1; x.call()",
+        "y, x = both(); x.call()",
+        "y, x = both_typed(); x.call()",
         "x = client.call; x()",
         "x = functools.partial(client.call, 1); x()",
         "getattr(client, 'call')()",

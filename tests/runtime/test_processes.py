@@ -49,8 +49,10 @@ def test_ranks_and_what_they_started_are_gone_when_run_ranks_returns(tmp_path: P
     assert len(recorded(tmp_path)) == 6
 
 
+# A shell starts what it runs in the background with SIGINT ignored, and so do all below it.
 CALLER = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from rslint_runtime.testing import run_ranks
 run_ranks(sys.argv[1] + ":sleeps_after_start", 2, timeout=120.0, args=(sys.argv[2],))
 """

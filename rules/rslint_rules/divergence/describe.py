@@ -10,9 +10,6 @@ from rslint.flow.suspects import Suspect
 from rslint.project.ir import Span
 from rslint.project.source import place_of
 
-ENDING = frozenset({"destroy_process_group"})
-"""Operations that end a group: a rank that failed is on its way there, and its peers will follow or be ended."""
-
 _FATES = {
     "swallowed": "the exception is swallowed, so this process lives on",
     "thread": "only the thread ends, so this process lives on",

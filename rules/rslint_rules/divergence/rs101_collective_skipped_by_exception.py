@@ -57,6 +57,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rslint.finding import Confidence, Finding, Fix, Related, Severity
+from rslint.flow.aftermath import ENDING
 from rslint.flow.analysis import Analysis
 from rslint.flow.suspects import Suspect
 from rslint.rule import FixRequest, Rule
@@ -64,6 +65,7 @@ from rslint_rules.divergence import describe
 
 CODE, NAME = "RS101", "collective-skipped-by-exception"
 FARTHEST = 3
+NEAREST = 3
 FARTHEST_HANDLER = 4
 
 
@@ -80,11 +82,14 @@ def tier_of(suspect: Suspect) -> str | None:
     reason = suspect.reasons[0][0]
     assert suspect.collective is not None
     assert suspect.survival is not None
-    near = suspect.collective.hops <= FARTHEST and suspect.collective.name not in describe.ENDING
+    near = suspect.collective.hops <= FARTHEST and suspect.collective.name not in ENDING
     if suspect.survival.lives:
         strong = reason.strength <= 2 and len(suspect.survival.steps) <= FARTHEST_HANDLER
         # A local call (a file, shared memory) counts where the handler and the collective are close by.
-        local = reason.strength == 5 and len(suspect.survival.steps) <= 1 and suspect.collective.hops == 0
+        close = (
+            len(suspect.survival.steps) <= 1 and len(reason.steps) <= NEAREST and suspect.collective.hops == 0
+        )
+        local = reason.strength == 5 and close and reason.certainty != "hierarchy"
         return "default" if (strong or local) and near else "preview"
     if suspect.leader_only and reason.strength <= 2:
         return "default" if near else "preview"

@@ -46,6 +46,7 @@ from rslint_rules.divergence import describe
 
 CODE, NAME = "RS102", "collective-in-divergent-branch"
 FARTHEST = 3
+PIPELINE = "pp"
 
 
 def check(analysis: Analysis) -> Iterable[Finding]:
@@ -55,10 +56,13 @@ def check(analysis: Analysis) -> Iterable[Finding]:
 
 
 def is_certain(suspect: Suspect) -> bool:
-    """A test of the rank itself, at most one call away, and a collective that is near: what held on real code."""
+    """A test of the rank itself in this function, and a collective that is near: what held on real code. The stages of
+    a pipeline hand over to each other: what one sends on one path the next receives on another."""
     source = suspect.sources[0]
     assert suspect.collective is not None
-    return source.kind == "rank" and source.hops <= 1 and suspect.collective.hops <= FARTHEST
+    if source.kind != "rank" or source.axis == PIPELINE:
+        return False
+    return source.hops == 0 and suspect.collective.hops <= FARTHEST
 
 
 def _finding(analysis: Analysis, suspect: Suspect, *, preview: bool) -> Finding:

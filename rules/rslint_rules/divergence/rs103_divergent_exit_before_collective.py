@@ -48,6 +48,7 @@ from rslint_rules.divergence import describe
 
 CODE, NAME = "RS103", "divergent-exit-before-collective"
 FARTHEST = 3
+PIPELINE = "pp"  # its stages do different things on purpose
 _SHOWN = frozenset({"container", "future", "event", "rpc", "thread", "host-allocation"})
 
 
@@ -67,7 +68,7 @@ def is_certain(suspect: Suspect) -> bool:
         # Who raises here ends its process: a check of the input, not a way to part.
         return False
     if source.kind == "rank":
-        return source.hops == 0
+        return source.hops == 0 and source.axis != PIPELINE
     if source.kind == "filesystem":
         return source.hops == 0 and source.site.row == suspect.site.row
     if source.kind == "future":
@@ -75,6 +76,9 @@ def is_certain(suspect: Suspect) -> bool:
         return source.hops == 1
     if source.kind == "thread":
         return source.text in suspect.text
+    if source.origin == "caught" and not source.part:
+        # A flag that a failure left behind parts the ranks only if they have survived that failure.
+        return False
     return source.kind in _SHOWN and source.hops <= 1 and source.origin != "device-allocation"
 
 

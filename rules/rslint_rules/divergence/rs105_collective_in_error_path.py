@@ -45,6 +45,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rslint.finding import Confidence, Finding, Related, Severity
+from rslint.flow.aftermath import ENDING
 from rslint.flow.analysis import Analysis
 from rslint.flow.suspects import Suspect
 from rslint.rule import Rule
@@ -62,7 +63,7 @@ def check(analysis: Analysis) -> Iterable[Finding]:
 def is_certain(suspect: Suspect) -> bool:
     """A strong reason, and the collective in the handler itself or one call away."""
     assert suspect.collective is not None
-    if suspect.collective.name in describe.ENDING:
+    if suspect.collective.name in ENDING:
         return False
     return suspect.reasons[0][0].strength <= 2 and suspect.collective.hops <= 1
 
