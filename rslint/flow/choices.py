@@ -1,0 +1,84 @@
+"""Which choices lead to a statement and mean something: branches, handlers, and what makes ranks equal again."""
+
+from __future__ import annotations
+
+from rslint.flow.cfg import Cfg, CfgNode
+from rslint.flow.dominance import controlling, raising_only
+from rslint.flow.marks import Choice
+from rslint.flow.reading import Answers
+from rslint.flow.record import Source
+from rslint.flow.slicing import names_in
+from rslint.project import ir
+from rslint.project.text import blocks, expressions, render, statements, walk
+
+
+def choices_of(cfg: Cfg, function: ir.Function) -> tuple[frozenset[Choice], ...]:
+    """For each node the choices that lead there. Where the other way only raises there is none to speak of: who took
+    it is gone. Neither is there for a value that both ways assign."""
+    raising, alike = raising_only(cfg), _alike(function)
+
+    def real(node: CfgNode, choice: Choice) -> bool:
+        branch = cfg.nodes[choice[0]]
+        ways = [e.target for e in branch.successors if e.kind not in ("exception", choice[1])]
+        leads_on = not ways or any(way not in raising for way in ways)
+        return leads_on and id(branch.origin) not in alike.get(id(node.origin), ())
+
+    return tuple(
+        frozenset(choice for choice in choices if real(node, choice))
+        for node, choices in zip(cfg.nodes, controlling(cfg, exceptional=False), strict=True)
+    )
+
+
+def _alike(function: ir.Function) -> dict[int, frozenset[int]]:
+    """Assignments of one and the same expression to one name in both arms of a branch, each with the parts of the
+    branch's test; all by `id`."""
+    found: dict[int, frozenset[int]] = {}
+    for statement in statements(function.body):
+        if isinstance(statement, ir.If) and statement.orelse:
+            arms = [_assignments(statement.body), _assignments(statement.orelse)]
+            test = frozenset(id(part) for part in walk(statement.test))
+            for key in arms[0].keys() & arms[1].keys():
+                found |= {arms[0][key]: test, arms[1][key]: test}
+    return found
+
+
+def _assignments(body: tuple[ir.Stmt, ...]) -> dict[tuple[str, str], int]:
+    """Assignments that every execution of a body makes, by target and value."""
+    found: dict[tuple[str, str], int] = {}
+    for statement in body:
+        if isinstance(statement, ir.With):
+            found |= _assignments(statement.body)
+        elif isinstance(statement, ir.Assign) and len(statement.targets) == 1 and statement.operator is None:
+            found[render(statement.targets[0]), render(statement.value)] = id(statement)
+    return found
+
+
+def agreed_names(function: ir.Function, answers: Answers) -> frozenset[str]:
+    """Names that some collective of the function makes equal everywhere."""
+    found: set[str] = set()
+    for statement in statements(function.body):
+        for part in expressions(statement):
+            for call in walk(part):
+                if isinstance(call, ir.Call):
+                    found |= names_in(answers.agreed(call) or ())
+    return frozenset(found)
+
+
+def handler_sources(function: ir.Function, answers: Answers) -> dict[int, Source]:
+    """For every statement inside a handler: the exception that brought this rank there, where that is evidence."""
+    found: dict[int, Source] = {}
+    bodies = [function.body]
+    while bodies:
+        body = bodies.pop()
+        for position, statement in enumerate(body):
+            bodies.extend(blocks(statement))
+            if isinstance(statement, ir.Try):
+                for handler in statement.handlers:
+                    source = answers.caught(statement, handler)
+                    if source is not None:
+                        # Where the handler leaves, what follows is reached only without the exception.
+                        leaves = isinstance(handler.body[-1], ir.Return | ir.Jump) if handler.body else False
+                        following = (*statement.orelse, *body[position + 1 :]) if leaves else ()
+                        for inner in statements((*handler.body, *following)):
+                            found.setdefault(id(inner), source)
+    return found
