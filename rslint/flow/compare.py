@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from rslint.flow.answers import divergence_at
 from rslint.flow.effects import Fork, Hazard, Walk
+from rslint.flow.exception_classes import handler_catches, raised_class
 from rslint.flow.forest import Operation, Site, children
 from rslint.flow.knowledge import Knowledge, site_of
-from rslint.flow.reasons import call_reasons, handler_catches, is_silent, strongest
+from rslint.flow.reasons import call_reasons, is_silent, strongest
 from rslint.flow.record import Reason, Source, Step
 from rslint.flow.sequences import Comparison, Sequences, Visible
 from rslint.flow.survival import Survival, caught_here, survival
@@ -16,7 +17,7 @@ from rslint.flow.suspects import Suspect
 from rslint.flow.symmetry import own_group, own_turn
 from rslint.models import axes_compatible
 from rslint.project import ir
-from rslint.project.text import blocks, last_name, render, statements, walk
+from rslint.project.text import blocks, render, statements, walk
 
 
 def suspects_of(k: Knowledge, identity: str) -> tuple[Suspect, ...]:
@@ -96,7 +97,7 @@ def _parting(k: Knowledge, identity: str, fork: Fork, source: Source) -> Suspect
     if collective is None or (source.kind == "rank" and own_group(k, function, fork.test, collective.site)):
         return None
     statement = fork.statement
-    raising = _raised_exit(statement)
+    raising = _raised_exit(k, identity, statement)
     return Suspect(
         kind="exit" if _leaves(k.walks[identity], statement) else "branch",
         function=identity,
@@ -111,12 +112,12 @@ def _parting(k: Knowledge, identity: str, fork: Fork, source: Source) -> Suspect
     )
 
 
-def _raised_exit(statement: ir.Stmt) -> str | None:
+def _raised_exit(k: Knowledge, identity: str, statement: ir.Stmt) -> str | None:
     """The exception an arm of the statement ends with."""
     for body in blocks(statement):
         last = body[-1] if body else None
         if isinstance(last, ir.Raise):
-            return (last_name(last.exception) if last.exception is not None else None) or "Exception"
+            return "Exception" if last.exception is None else raised_class(k, identity, last.exception)
     return "AssertionError" if isinstance(statement, ir.Assert) else None
 
 

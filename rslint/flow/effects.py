@@ -76,13 +76,15 @@ class Surroundings:
 
     `call` is the effect of a call, `context` the trees of entering and leaving a context (or a generator's tree with
     its yields), `world_size_test` the outcome of a guard that asks for more than one rank (None: it is no such guard),
-    `catches` whether a handler stops an exception ("yes", "maybe", "no"), `swallows` the exceptions a context stops.
+    `catches` whether a handler stops an exception ("yes", "maybe", "no"), `raised` the label of what a `raise` raises,
+    `swallows` the exceptions a context stops.
     """
 
     call: Callable[[ir.Call], CallEffect]
     context: Callable[[ir.Expr], ContextEffect | None]
     world_size_test: Callable[[ir.Expr], bool | None]
     catches: Callable[[ir.Expr | None, str], str]
+    raised: Callable[[ir.Expr], str]
     swallows: Callable[[ir.Expr], ir.Expr | bool | None]
     aliases: Mapping[str, ir.Expr]
     yields_context: bool = False
@@ -168,11 +170,11 @@ def statement(w: Walk, s: ir.Stmt, after: int, ahead: Ahead) -> int:
         case ir.Return():
             return ahead.returns if s.value is None else expression(w, s.value, ahead.returns, ahead)
         case ir.Raise():
-            name = last_name(s.exception) if s.exception is not None else ahead.reraised
-            if name is not None and name in w.caught_names:
-                name = ahead.reraised
-            tree = ahead.raised(name or "Exception")
-            return tree if s.exception is None else expression(w, s.exception, tree, ahead)
+            if s.exception is None:
+                return ahead.raised(ahead.reraised)
+            again = last_name(s.exception) in w.caught_names
+            tree = ahead.raised(ahead.reraised if again else w.around.raised(s.exception))
+            return expression(w, s.exception, tree, ahead)
         case ir.Assert():
             return condition(w, s, s.test, after, ahead.raised("AssertionError"), ahead, "assert")
         case ir.While() | ir.For():

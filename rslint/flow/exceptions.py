@@ -10,7 +10,7 @@ The standard library's classes are in `rslint.flow.standard_exceptions`; those o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Literal
@@ -20,6 +20,7 @@ from rslint.project import ir
 from rslint.project.text import dotted
 
 Answer = Literal["yes", "maybe", "no"]
+_ANYTHING = ("Exception", "BaseException")
 
 
 def as_written(name: str) -> str:
@@ -42,18 +43,35 @@ def catches(
     """
     if handler_types is None:
         return "yes"
+    names = alternatives(handler_types)
+    return stops([None if name is None else resolve(name) for name in names], exception, bases)
+
+
+def alternatives(handler_types: ir.Expr) -> tuple[str | None, ...]:
+    """The dotted names, as written, of the classes that a handler stops; None for a computed one."""
     if isinstance(handler_types, ir.Collection) and handler_types.kind == "tuple":
-        return _any(catches(item, exception, bases, resolve) for item in handler_types.items)
+        return tuple(name for item in handler_types.items for name in alternatives(item))
     if isinstance(handler_types, ir.BinOp) and handler_types.operator == "+":
-        parts = (handler_types.left, handler_types.right)
-        return _any(catches(part, exception, bases, resolve) for part in parts)
-    name = dotted(handler_types)
-    if name is None:
-        return "maybe"
+        return (*alternatives(handler_types.left), *alternatives(handler_types.right))
+    return (dotted(handler_types),)
+
+
+def stops(handlers: Sequence[str | None], exception: str, bases: Mapping[str, tuple[str, ...]]) -> Answer:
+    """`catches` for a handler of these classes, None for one that is not known.
+
+    A project's own class is named by its ClassId, "module:Class": no library raises it, so it does not stop a
+    label of a library, be it a base of the class. Only "Exception" and "BaseException" may be anything.
+    """
+    found = {"maybe" if handler is None else _stops(handler, exception, bases) for handler in handlers}
+    return "yes" if "yes" in found else "maybe" if "maybe" in found else "no"
+
+
+def _stops(handler: str, exception: str, bases: Mapping[str, tuple[str, ...]]) -> Answer:
+    """One answer for all that the names may stand for, in every version of Python."""
     answers: set[Answer] = set()
     for classes in (_Classes(bases, ALIASES), _Classes(bases, {**ALIASES, **ALIASES_SINCE_3_11})):
-        for handler in classes.named(resolve(name)):
-            answers.update(classes.stops(handler, label) for label in classes.named(exception))
+        for known in classes.named(handler):
+            answers.update(classes.stops(known, label) for label in classes.named(exception))
     return answers.pop() if len(answers) == 1 else "maybe"
 
 
@@ -61,11 +79,6 @@ def ancestors(exception: str, bases: Mapping[str, tuple[str, ...]]) -> frozenset
     """The exception, as the tables spell it, and all its base classes; what is unknown derives from
     `Exception`."""
     return _Classes(bases, ALIASES).ancestors(exception)
-
-
-def _any(answers: Iterable[Answer]) -> Answer:
-    found = set(answers)
-    return "yes" if "yes" in found else "maybe" if "maybe" in found else "no"
 
 
 @dataclass(frozen=True)
@@ -90,13 +103,18 @@ class _Classes:
             if current not in found:
                 found.add(current)
                 above = self.bases_of(current)
-                waiting += map(self.canonical, ("Exception",) if above is None else above)
+                waiting += map(self.spelled, ("Exception",) if above is None else above)
         return frozenset(found)
+
+    def spelled(self, name: str) -> str:
+        """The name under which the tables have the class, if just one has it."""
+        found = self.named(name)
+        return found[0] if len(found) == 1 else self.canonical(name)
 
     def named(self, name: str) -> tuple[str, ...]:
         """The classes that a name may stand for; the name itself where the tables have none."""
         name = self.canonical(name)
-        if self.bases_of(name) is not None:
+        if ":" in name or self.bases_of(name) is not None:
             return (name,)
         first, _, _ = name.partition(".")
         ending = "." + name.rpartition(".")[2]
@@ -111,5 +129,9 @@ class _Classes:
         above = self.ancestors(exception)
         if handler in above:
             return "yes"
-        known = self.bases_of(handler) is not None and all(self.bases_of(name) is not None for name in above)
-        return "maybe" if not known or exception in self.ancestors(handler) else "no"
+        if any(self.bases_of(name) is None for name in above):
+            return "maybe"
+        if ":" in handler and ":" not in exception and exception not in _ANYTHING:
+            return "no"
+        below = self.ancestors(handler)
+        return "maybe" if exception in below or any(self.bases_of(name) is None for name in below) else "no"

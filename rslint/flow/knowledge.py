@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rslint.flow.cfg import Cfg
     from rslint.flow.divergence import FunctionDivergence
     from rslint.flow.effects import Walk
+    from rslint.flow.exceptions import Answer
     from rslint.flow.marks import Sources
     from rslint.flow.meaning import Meaning
     from rslint.flow.reasons import GuardedCall
@@ -48,6 +49,7 @@ class Knowledge:
     calls: dict[str, tuple[GuardedCall, ...]] = field(default_factory=dict)
     graphs: dict[str, Cfg] = field(default_factory=dict)
     named_calls: dict[str, dict[str, list[ir.Call]]] = field(default_factory=dict)
+    catching: dict[tuple[tuple[str | None, ...], str], Answer] = field(default_factory=dict)
 
 
 def site_of(function: str, node: ir.Node) -> Site:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rslint.flow.exceptions import catches
+import msgspec
+
+from rslint.flow.exception_classes import handler_catches, passed_on
 from rslint.flow.knowledge import Knowledge, site_of
 from rslint.flow.meaning import Meaning, meaning_of
 from rslint.flow.record import Reason, Step
@@ -65,8 +67,10 @@ def function_reasons(k: Knowledge, identity: str, depth: int) -> tuple[Reason, .
         found: list[Reason] = []
         for call, around in calls_of(k, identity):
             for reason in call_reasons(k, function, call, depth):
-                if reason.kind != "callback" and not stopped(k, identity, reason, around):
-                    found.append(reason)
+                label = escaping(k, identity, around, reason.exceptions[0])
+                if reason.kind != "callback" and label is not None:
+                    raised = reason.exceptions if label == reason.exceptions[0] else (label,)
+                    found.append(msgspec.structs.replace(reason, exceptions=raised))
         known = k.reasons[key] = strongest(found)
     return known
 
@@ -118,26 +122,28 @@ def guarded_calls(body: tuple[ir.Stmt, ...], around: Around) -> Iterator[tuple[i
                 yield from guarded_calls(case.body, around)
 
 
-def stopped(k: Knowledge, identity: str, reason: Reason, around: Around) -> bool:
-    """Whether a handler or a swallowing context around the call stops the exception for good."""
+def escaping(k: Knowledge, identity: str, around: Around, exception: str) -> str | None:
+    """What comes out of the statements around a call when it raises: that exception, another one that a handler
+    raises instead, or None where a handler or a swallowing context stops it for good."""
     for outer in around:
         if isinstance(outer, ir.With):
-            for item in outer.items:
-                types = swallowed_types(k, identity, item.context)
-                if types is not None and handler_catches(k, identity, types, reason.exceptions[0]) != "no":
-                    return True
+            if swallows(k, identity, outer, exception):
+                return None
             continue
         for handler in outer.handlers:
-            if handler_catches(k, identity, handler.types, reason.exceptions[0]) != "no":
-                if not reraises(handler):
-                    return True
+            if handler_catches(k, identity, handler.types, exception) != "no":
+                label = passed_on(k, identity, handler, exception)
+                if label is None:
+                    return None
+                exception = label
                 break
-    return False
+    return exception
 
 
-def handler_catches(k: Knowledge, identity: str, types: ir.Expr | None, exception: str) -> str:
-    """Whether `except types` stops the exception: "yes", "maybe" or "no"."""
-    return catches(types, exception, k.models.exception_bases)
+def swallows(k: Knowledge, identity: str, statement: ir.With, exception: str) -> bool:
+    """Whether one of the contexts of a `with` statement stops the exception."""
+    types = [swallowed_types(k, identity, item.context) for item in statement.items]
+    return any(t is not None and handler_catches(k, identity, t, exception) != "no" for t in types)
 
 
 def swallowed_types(k: Knowledge, identity: str, context: ir.Expr) -> ir.Expr | None:
@@ -147,11 +153,6 @@ def swallowed_types(k: Knowledge, identity: str, context: ir.Expr) -> ir.Expr | 
         if target.external in k.models.swallowing:
             return ir.Collection(context.span, "tuple", context.args)
     return None
-
-
-def reraises(handler: ir.Handler) -> bool:
-    """Whether a raise statement stands anywhere in the handler."""
-    return any(isinstance(statement, ir.Raise) for statement in statements(handler.body))
 
 
 def is_silent(k: Knowledge, identity: str, call: ir.Call, depth: int = 2) -> bool:

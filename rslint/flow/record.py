@@ -65,12 +65,14 @@ class Evidence(msgspec.Struct, frozen=True, array_like=True):
 
 class CallSite(msgspec.Struct, frozen=True, array_like=True):
     """A use of a function: `how` is "call", "thread", "task", "process" or "reference"; `fate` what becomes of an
-    exception that comes out of it there: "escapes", "swallowed" or "kills"."""
+    exception that comes out of it there: "escapes" (as `raised`: a handler may raise another one instead), "swallowed"
+    or "kills"."""
 
     target: str
     site: Site
     how: str
     fate: str
+    raised: str = "Exception"
 
 
 class FunctionRecord(msgspec.Struct, frozen=True):

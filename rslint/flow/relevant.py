@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from rslint.flow.callers import near
 from rslint.flow.effects import CallEffect, ContextEffect, Surroundings, function_effect
+from rslint.flow.exception_classes import handler_catches, raised_class
 from rslint.flow.forest import RETURN
 from rslint.flow.knowledge import Knowledge
 from rslint.flow.meaning import meaning_of
-from rslint.flow.reasons import calls_named, calls_of, handler_catches, swallowed_types
+from rslint.flow.reasons import calls_named, calls_of, swallowed_types
 from rslint.models import world_size_test
 from rslint.project import ir
 from rslint.project.text import last_name, render, statements
@@ -157,6 +158,7 @@ def surroundings(k: Knowledge, function: ir.Function) -> Surroundings:
         # What the caller chooses (`distributed=False`) is no question about the world.
         world_size_test=lambda e: None if render(e) in parameters else world_size_test(k.models, render(e)),
         catches=lambda types, exception: handler_catches(k, identity, types, exception),
+        raised=lambda e: raised_class(k, identity, e),
         swallows=lambda e: swallowed_types(k, identity, e),
         aliases=single_assignments(function),
         yields_context=is_context_body(k, function),

@@ -6,10 +6,11 @@ import msgspec
 
 from rslint.flow.aftermath import guards, up_to, way_to, works_on
 from rslint.flow.callers import called_name, near
+from rslint.flow.exception_classes import handler_catches, passed_on
 from rslint.flow.forest import Site
 from rslint.flow.knowledge import Knowledge, site_of
 from rslint.flow.meaning import meaning_of
-from rslint.flow.reasons import Around, calls_of, guarded_calls, handler_catches, reraises, swallowed_types
+from rslint.flow.reasons import Around, calls_of, guarded_calls, swallows
 from rslint.flow.record import CallSite, Step
 from rslint.models import entry_name, starter_of, terminates
 from rslint.project import ir
@@ -38,22 +39,22 @@ def survival(k: Knowledge, identity: str, exception: str) -> Survival:
     Callers in tests count for what stands in tests itself: what a test catches is no protection in production.
     """
     seen = {identity}
-    frontier: list[tuple[str, tuple[Step, ...]]] = [(identity, ())]
+    frontier: list[tuple[str, str, tuple[Step, ...]]] = [(identity, exception, ())]
     died: Survival | None = None
     for _ in range(DEPTH):
-        following: list[tuple[str, tuple[Step, ...]]] = []
-        for function, steps in frontier:
+        following: list[tuple[str, str, tuple[Step, ...]]] = []
+        for function, raised, steps in frontier:
             if died is None and entry_name(k.models, _name(function)):
                 died = Survival("dies", steps)
-            for site in _uses_beside(k, function, exception, identity):
-                fate, step = _decided(k, site, exception, identity)
+            for site in _uses_beside(k, function, raised, identity):
+                fate, step = _decided(k, site, raised, identity)
                 if fate in ("swallowed", "thread"):
                     return Survival(fate, (*steps, step))
                 if fate == "dies":
                     died = died or Survival(fate, (*steps, step))
                 elif site.site.function not in seen:
                     seen.add(site.site.function)
-                    following.append((site.site.function, (*steps, step)))
+                    following.append((site.site.function, site.raised, (*steps, step)))
         if not following:
             break
         frontier = following
@@ -83,7 +84,7 @@ def caught_here(k: Knowledge, site: Site, exception: str) -> Survival:
 def _caught(k: Knowledge, site: Site, exception: str, identity: str) -> tuple[str, Step]:
     """The process lives on, unless its main function catches and has nothing more to do."""
     way = way_to(k.links.ir(site.function).body, site)
-    stop = _stop(k, site.function, guards(way), exception)
+    stop, _ = _stop(k, site.function, guards(way), exception)
     ends = stop is not None and _is_main(k, site.function, exception, identity)
     if stop is not None and ends and not works_on(k, site.function, up_to(way, stop[0]), stop[1]):
         return "dies", Step("reports the exception and the process ends", site)
@@ -149,8 +150,10 @@ def sites_in(k: Knowledge, caller: str, exception: str, name: str | None = None)
             targets = meaning_of(k, caller, call).target.functions
             if targets:
                 how, at = _started(k, caller, call)
-                fate = fate_of(k, caller, around, exception) if how == "call" else "escapes"
-                found += [CallSite(target, site_of(caller, at), how, fate) for target in targets]
+                fate, raised = "escapes", exception
+                if how == "call":
+                    fate, raised = fate_of(k, caller, around, exception)
+                found += [CallSite(target, site_of(caller, at), how, fate, raised) for target in targets]
         known = k.sites[key] = tuple(found)
     return known
 
@@ -164,31 +167,33 @@ def _started(k: Knowledge, caller: str, coroutine: ir.Call) -> tuple[str, ir.Cal
     return "call", coroutine
 
 
-def fate_of(k: Knowledge, identity: str, around: Around, exception: str) -> str:
-    """What the statements around a call make of an exception: "escapes", "swallowed" or "kills"."""
-    stop = _stop(k, identity, around, exception)
+def fate_of(k: Knowledge, identity: str, around: Around, exception: str) -> tuple[str, str]:
+    """What the statements around a call make of an exception ("escapes", "swallowed" or "kills"), and which one it is
+    then: a handler may raise another one instead."""
+    stop, raised = _stop(k, identity, around, exception)
     if stop is None:
-        return "escapes"
-    return "kills" if stop[1] is not None and _kills(k, identity, stop[1]) else "swallowed"
+        return "escapes", raised
+    return "kills" if stop[1] is not None and _kills(k, identity, stop[1]) else "swallowed", raised
 
 
 def _stop(
     k: Knowledge, identity: str, around: Around, exception: str
-) -> tuple[ir.Try | ir.With, ir.Handler | None] | None:
-    """The innermost statement that the exception does not come out of, and the handler that stops it there."""
+) -> tuple[tuple[ir.Try | ir.With, ir.Handler | None] | None, str]:
+    """The innermost statement that the exception does not come out of, and the handler that stops it there; and the
+    exception that is stopped, or comes out of all."""
     for outer in around:
         if isinstance(outer, ir.With):
-            for item in outer.items:
-                types = swallowed_types(k, identity, item.context)
-                if types is not None and handler_catches(k, identity, types, exception) != "no":
-                    return outer, None
+            if swallows(k, identity, outer, exception):
+                return (outer, None), exception
             continue
         for handler in outer.handlers:
             if handler_catches(k, identity, handler.types, exception) != "no":
-                if _kills(k, identity, handler) or not reraises(handler):
-                    return outer, handler
+                label = passed_on(k, identity, handler, exception)
+                if label is None or _kills(k, identity, handler):
+                    return (outer, handler), exception
+                exception = label
                 break
-    return None
+    return None, exception
 
 
 def _kills(k: Knowledge, identity: str, handler: ir.Handler) -> bool:
@@ -211,11 +216,11 @@ def _references(k: Knowledge, caller: str, name: str, identity: str, exception: 
                 site = site_of(caller, mention)
                 how = starter_of(k.models, *_starter(k, caller, call)) if call is not None else None
                 if how is not None:
-                    found.append(CallSite(identity, site, how, "escapes"))
+                    found.append(CallSite(identity, site, how, "escapes", exception))
                 elif isinstance(statement, ir.Assign):
                     found += _dispatched(k, caller, statement, identity, exception)
                 elif call is not None:
-                    found.append(CallSite(identity, site, "reference", _fate_at(k, caller, call, exception)))
+                    found.append(CallSite(identity, site, "reference", *_fate_at(k, caller, call, exception)))
     return found
 
 
@@ -263,7 +268,7 @@ def _dispatched(
             for call, around in calls_of(k, user):
                 if _reads(call.func, name) or dotted(call.func) in entries:
                     fate = fate_of(k, user, around, exception)
-                    found.append(CallSite(identity, site_of(user, call), "reference", fate))
+                    found.append(CallSite(identity, site_of(user, call), "reference", *fate))
     return found
 
 
@@ -291,8 +296,8 @@ def _related(k: Knowledge, left: str, right: str) -> bool:
     return left == right or left in k.links.mro(right) or right in k.links.mro(left)
 
 
-def _fate_at(k: Knowledge, caller: str, call: ir.Call, exception: str) -> str:
+def _fate_at(k: Knowledge, caller: str, call: ir.Call, exception: str) -> tuple[str, str]:
     for other, around in calls_of(k, caller):
         if other is call:
             return fate_of(k, caller, around, exception)
-    return "escapes"
+    return "escapes", exception

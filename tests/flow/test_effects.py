@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import pytest
-
 from rslint.flow.analysis import analyse, record_of
 from rslint.project.index import build_index
 from tests.flow.trees import assert_trees, project_of, written
@@ -1232,7 +1230,6 @@ def test_a_function_longer_than_the_recursion_limit(tmp_path: Path) -> None:
     assert sum(node[0] == "collective" for node in effect) == rows
 
 
-@pytest.mark.xfail(strict=True, reason="bases are known of the library's exceptions only")
 def test_exceptions_of_the_project_are_known_by_their_bases(tmp_path: Path) -> None:
     assert_trees(
         tmp_path,
@@ -1261,6 +1258,56 @@ def test_exceptions_of_the_project_are_known_by_their_bases(tmp_path: Path) -> N
                 if bad:
                     raise Lost(x)
             except ValueError:
+                dist.broadcast(x, 0)
+        """,
+    )
+
+
+def test_a_handler_of_a_class_of_the_project_stops_that_class_alone(tmp_path: Path) -> None:
+    assert_trees(
+        tmp_path,
+        """
+        class Lost(ConnectionError):
+            pass
+
+        def narrower(x, bad):
+            #| if bad:
+            #|     raise
+            #| else:
+            #|     return
+            try:
+                if bad:
+                    raise ConnectionError(x)
+            except Lost:
+                dist.broadcast(x, 0)
+
+        def first_that_fits(x, bad):
+            #| if bad:
+            #|     all_reduce world
+            #|     return
+            #| else:
+            #|     return
+            try:
+                if bad:
+                    raise OSError(x)
+            except Lost:
+                dist.broadcast(x, 0)
+            except OSError:
+                dist.all_reduce(x)
+
+        def kept_in_a_name(x, bad):
+            #| if bad:
+            #|     broadcast world
+            #|     return
+            #| else:
+            #|     return
+            error = Lost(x)
+            try:
+                if bad:
+                    raise error
+            except ValueError:
+                dist.all_reduce(x)
+            except Lost:
                 dist.broadcast(x, 0)
         """,
     )

@@ -109,6 +109,49 @@ def test_names_are_resolved_before_they_are_looked_up() -> None:
     assert catches(types("except TimeoutError"), "TimeoutError", LIBRARY, lambda n: resolve(n, n)) == "no"
 
 
+PROJECT = {
+    **LIBRARY,
+    "m:Lost": ("ConnectionError",),
+    "m:Timeout": ("m:Lost", "requests.ConnectionError"),  # the base as it is imported, not as it is defined
+    "m:Strange": ("?",),  # a base that is computed
+}
+
+
+@pytest.mark.parametrize(
+    ("clause", "exception", "answer"),
+    [
+        ("except OSError", "m:Lost", "yes"),
+        ("except Lost", "m:Lost", "yes"),
+        ("except Lost", "m:Timeout", "yes"),
+        ("except RequestException", "m:Timeout", "yes"),
+        ("except RequestException", "m:Lost", "no"),
+        ("except ValueError", "m:Lost", "no"),
+        ("except Timeout", "m:Lost", "maybe"),  # the label stands for its subclasses too
+        # what a library raises is no class of the project
+        ("except Lost", "ConnectionError", "no"),
+        ("except Lost", "requests.exceptions.ConnectionError", "no"),
+        ("except (Lost, OSError)", "ConnectionError", "yes"),
+        # but anything may be
+        ("except Lost", "Exception", "maybe"),
+        ("except Lost", "unheard.Failure", "maybe"),
+        # a class whose bases are not all known
+        ("except ValueError", "m:Strange", "maybe"),
+        ("except Exception", "m:Strange", "yes"),
+        ("except Strange", "m:Lost", "maybe"),
+        ("except Strange", "ConnectionError", "no"),
+    ],
+)
+def test_classes_of_the_project_are_known_by_their_bases(clause: str, exception: str, answer: str) -> None:
+    def resolve(name: str) -> str:
+        return f"m:{name}" if f"m:{name}" in PROJECT else name
+
+    assert catches(types(clause), exception, PROJECT, resolve) == answer
+
+
+def test_a_class_of_the_project_is_not_found_by_its_last_name() -> None:
+    assert catches(types("except Lost"), "m.Outer:Lost", {"m.Outer:Lost": ("OSError",)}) == "maybe"
+
+
 def test_a_parsed_expression_serves_as_well() -> None:
     expression = ast.parse("(OSError, KeyError)", mode="eval").body
     assert catches(lower_expression(expression, 0), "KeyError", {}) == "yes"

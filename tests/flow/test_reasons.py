@@ -192,6 +192,64 @@ def test_reasons_come_out_of_functions_unless_they_are_stopped(tmp_path: Path) -
     )
 
 
+def test_a_handler_may_raise_another_exception_instead(tmp_path: Path) -> None:
+    """From then on it is that exception which handlers stop, or do not."""
+    assert_under(
+        tmp_path,
+        """
+        import requests
+
+        class Unreachable(RuntimeError):
+            pass
+
+        def translates(url):
+            #| network 1 requests.get
+            try:
+                return requests.get(url)
+            except OSError as error:
+                raise Unreachable(url) from error
+
+        def prepared(url):
+            #| none
+            try:
+                return translates(url)
+            except Unreachable:
+                return None
+
+        def too_late(url):
+            #| network 1 requests.get
+            try:
+                return translates(url)
+            except OSError:
+                return None
+
+        def not_translated(url):
+            #| network 1 requests.get
+            try:
+                return requests.get(url)
+            except Unreachable:
+                return None
+
+        def the_same(url):
+            #| none
+            try:
+                return again(url)
+            except OSError:
+                return None
+
+        def again(url):
+            #| network 1 requests.get
+            try:
+                return requests.get(url)
+            except OSError as error:
+                if url.startswith("file"):
+                    raise Unreachable(url) from error
+                raise error.with_traceback(None)
+        """,
+        of_function,
+    )
+
+
 def test_a_callback_is_a_reason_in_its_own_function_only(tmp_path: Path) -> None:
     """Who passes the callback knows what it raises."""
     assert_under(

@@ -91,6 +91,43 @@ def test_a_handler_of_another_type_or_one_that_raises_swallows_nothing(tmp_path:
     )
 
 
+def test_an_exception_that_a_handler_raises_instead_goes_on_in_its_place(tmp_path: Path) -> None:
+    assert_under(
+        tmp_path,
+        """
+        class Failed(RuntimeError):
+            pass
+
+        def flush(x):
+            #| swallowed 16 -> 22
+            dist.all_reduce(x)
+
+        def store(x):
+            #| unknown
+            dist.all_reduce(x)
+
+        def step(x):
+            try:
+                flush(x)
+            except ConnectionError as error:
+                raise Failed from error
+
+        def loop(x):
+            try:
+                step(x)
+            except Failed:
+                x.log()
+
+        def kept(x):
+            try:
+                store(x)
+            except Failed:
+                x.log()
+        """,
+        fate,
+    )
+
+
 def test_suppress_swallows_its_types(tmp_path: Path) -> None:
     assert_under(
         tmp_path,

@@ -389,6 +389,12 @@ def test_processes() -> None:
 def test_exceptions_of_libraries_have_bases() -> None:
     assert MODELS.exception_bases["requests.exceptions.RequestException"] == ("OSError",)
     assert MODELS.exception_bases["grpc.RpcError"] == ("Exception",)
+
+
+def test_an_exception_class_has_one_name() -> None:
+    """`requests.ConnectionError` is found by its package and last name; listed as well it would be another class."""
+    names = sorted(MODELS.exception_bases)
+    assert len({(name.partition(".")[0], name.rpartition(".")[2]) for name in names}) == len(names)
     assert "contextlib.suppress" in MODELS.swallowing
 
 

@@ -63,7 +63,7 @@ def call_text(suspect: Suspect, reason: Reason) -> str:
 
 def exception_text(suspect: Suspect, reason: Reason) -> str:
     """In brackets what is raised, and by which call further down."""
-    name = reason.exceptions[0].rpartition(".")[2]
+    name = reason.exceptions[0].rpartition(":")[2].rpartition(".")[2]
     if name == "Exception":
         return ""
     return f" ({name})" if reason.text == suspect.text else f" ({name} from `{reason.text}`)"
