@@ -30,26 +30,26 @@ def choices_of(cfg: Cfg, function: ir.Function) -> tuple[frozenset[Choice], ...]
 
 
 def _alike(function: ir.Function) -> dict[int, frozenset[int]]:
-    """Assignments of one and the same expression to one name in both arms of a branch, each with the parts of the
-    branch's test; all by `id`."""
+    """Assignments to one name in both arms of a branch of what the same expression or callee gives, each with the parts
+    of the branch's test; all by `id`."""
     found: dict[int, frozenset[int]] = {}
     for statement in statements(function.body):
         if isinstance(statement, ir.If) and statement.orelse:
             arms = [_assignments(statement.body), _assignments(statement.orelse)]
             test = frozenset(id(part) for part in walk(statement.test))
             for key in arms[0].keys() & arms[1].keys():
-                found |= {arms[0][key]: test, arms[1][key]: test}
+                for assignment in (*arms[0][key], *arms[1][key]):
+                    found[assignment] = found.get(assignment, frozenset()) | test
     return found
 
 
-def _assignments(body: tuple[ir.Stmt, ...]) -> dict[tuple[str, str], int]:
-    """Assignments that every execution of a body makes, by target and value."""
-    found: dict[tuple[str, str], int] = {}
-    for statement in body:
-        if isinstance(statement, ir.With):
-            found |= _assignments(statement.body)
-        elif isinstance(statement, ir.Assign) and len(statement.targets) == 1 and statement.operator is None:
-            found[render(statement.targets[0]), render(statement.value)] = id(statement)
+def _assignments(body: tuple[ir.Stmt, ...]) -> dict[tuple[str, str], list[int]]:
+    """The assignments of a body by target, and by callee or value."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for statement in statements(body):
+        if isinstance(statement, ir.Assign) and len(statement.targets) == 1 and statement.operator is None:
+            value = statement.value.func if isinstance(statement.value, ir.Call) else statement.value
+            found.setdefault((render(statement.targets[0]), render(value)), []).append(id(statement))
     return found
 
 

@@ -94,9 +94,10 @@ def _parting(k: Knowledge, identity: str, fork: Fork, source: Source) -> Suspect
     if len(here) > len(others):
         here, others = others, here
     collective = _first_skipped(here, others)
-    if collective is None or (source.kind == "rank" and own_group(k, function, fork.test, collective.site)):
-        return None
     statement = fork.statement
+    entries = (operation.entry for operation in (*here, *others))
+    if collective is None or (source.kind == "rank" and own_group(k, function, statement, entries)):
+        return None
     raising = _raised_exit(k, identity, statement)
     return Suspect(
         kind="exit" if _leaves(k.walks[identity], statement) else "branch",

@@ -14,7 +14,7 @@ from rslint.flow.reasons import Around, calls_of, guarded_calls, swallows
 from rslint.flow.record import CallSite, Step
 from rslint.models import entry_name, starter_of, terminates
 from rslint.project import ir
-from rslint.project.modules import in_tests
+from rslint.project.modules import outside_production
 from rslint.project.text import children, dotted, expressions, last_name, statements
 
 DEPTH = 7
@@ -113,9 +113,9 @@ def _name(identity: str) -> str:
 def _uses_beside(k: Knowledge, function: str, exception: str, identity: str) -> tuple[CallSite, ...]:
     """The uses of a function that count for what stands in `identity`."""
     uses = uses_of(k, function, exception)
-    if in_tests(identity.partition(":")[0]):
+    if outside_production(identity.partition(":")[0]):
         return uses
-    return tuple(use for use in uses if not in_tests(use.site.function.partition(":")[0]))
+    return tuple(use for use in uses if not outside_production(use.site.function.partition(":")[0]))
 
 
 def uses_of(k: Knowledge, identity: str, exception: str) -> tuple[CallSite, ...]:

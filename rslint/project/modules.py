@@ -11,7 +11,7 @@ from pathlib import Path
 from rslint.project.source import SourceFile
 
 _FILES_TO_ASK = 200
-_TEST = re.compile(r"tests?|test_.*|.*_test|conftest")
+_OUTSIDE = re.compile(r"tests?|test_.*|.*_test|conftest|examples?|benchmarks?|scripts?|tools|docs")
 
 
 @dataclass
@@ -92,9 +92,10 @@ def name_modules(root: Path, src: Iterable[Path], files: Sequence[Path]) -> tupl
     return tuple(sorted(named.values(), key=lambda file: file.path))
 
 
-def in_tests(module: str) -> bool:
-    """Whether a module is part of tests, as pytest and common layouts name them."""
-    return any(_TEST.fullmatch(part) for part in re.split(r"[./]", module.removesuffix(".py")))
+def outside_production(module: str) -> bool:
+    """Whether a module is part of tests, examples, benchmarks or tools, as pytest and common layouts name them: how it
+    calls the library says nothing about what runs in production."""
+    return any(_OUTSIDE.fullmatch(part) for part in re.split(r"[./]", module.removesuffix(".py")))
 
 
 def _dotted(path: Path, base: Path) -> str:

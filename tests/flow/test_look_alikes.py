@@ -111,6 +111,24 @@ def test_a_group_made_for_those_who_pass_the_test(tmp_path: Path) -> None:
             if rank <= 2:
                 dist.all_reduce(x, group=group)
 
+        def wrapped(x, rank):
+            if rank <= 2:
+                group = Group.create(rank=rank, world_size=3)
+                communicator = Communicator(group)
+            dist.all_reduce(x)
+
+        class Communicator:
+            def __init__(self, group):
+                dist.barrier(group=group)
+
+            def save(self):
+                dist.barrier()
+
+        def saved(x, rank):
+            if rank == 0:  # => branch barrier
+                saver = Communicator(x)
+                saver.save()
+
         def everyones(x, rank):
             group = make_group(rank, 4)
             if rank <= 2:  # => branch all_reduce
@@ -127,7 +145,7 @@ def test_one_value_assigned_in_both_arms(tmp_path: Path) -> None:
         def alike(x, rank, tuned):
             if rank == 0:
                 with tuned():
-                    done = run(x)
+                    done = run(x, tuned)
             else:
                 done = run(x)
             if not done:
@@ -138,7 +156,7 @@ def test_one_value_assigned_in_both_arms(tmp_path: Path) -> None:
             if rank == 0:
                 done = run(x)
             else:
-                done = run(x + 1)
+                done = walk(x)
             if not done:  # => exit barrier
                 return
             dist.barrier()
