@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import re
 import subprocess
 import sys
@@ -146,3 +147,42 @@ def test_the_phases_of_a_check_are_a_row_each(tree: Path) -> None:
     assert list(rows) == ["discover", "index", "effects", "suspects", "the"]
     assert all(float(row[1]) >= 0 for row in rows.values())
     assert sum(float(row[2].rstrip("%")) for row in rows.values()) == pytest.approx(100, abs=3)
+
+
+def finding(row: int) -> dict[str, object]:
+    return {
+        "code": "RS101",
+        "severity": "error",
+        "message": f"a | b {row}",
+        "filename": "/tree/pkg/a.py",
+        "location": {"row": row, "column": 1},
+    }
+
+
+def test_findings_are_drawn_by_the_seed_alone(tmp_path: Path) -> None:
+    report = tmp_path / "tree-1.0.json"
+    report.write_text(json.dumps([finding(row) for row in range(1, 100)]), encoding="utf-8")
+    command = [
+        sys.executable,
+        str(BENCHMARKS / "draw_findings.py"),
+        "--seed",
+        "7",
+        "--count",
+        "20",
+        str(report),
+    ]
+    first, second = (
+        subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2)
+    )
+    assert first == second
+    assert first.startswith("20 of 99 findings, seed 7\n")
+    rows = [line for line in first.splitlines() if line.startswith("| tree-1.0")]
+    assert len(set(rows)) == 20
+    assert all("a \\| b" in row and row.endswith("| | |") for row in rows)
+
+
+def test_a_report_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, str(BENCHMARKS / "draw_findings.py"), str(tmp_path / "none.json")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
