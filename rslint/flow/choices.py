@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rslint.flow.cfg import Cfg, CfgNode
+from rslint.flow.cfg import Cfg
 from rslint.flow.dominance import controlling, raising_only
 from rslint.flow.marks import Choice
 from rslint.flow.reading import Answers
@@ -12,21 +12,27 @@ from rslint.project import ir
 from rslint.project.text import blocks, expressions, render, statements, walk
 
 
-def choices_of(cfg: Cfg, function: ir.Function) -> tuple[frozenset[Choice], ...]:
+def choices_of(cfg: Cfg) -> tuple[frozenset[Choice], ...]:
     """For each node the choices that lead there. Where the other way only raises there is none to speak of: who took
-    it is gone. Neither is there for a value that both ways assign."""
-    raising, alike = raising_only(cfg), _alike(function)
+    it is gone."""
+    raising = raising_only(cfg)
 
-    def real(node: CfgNode, choice: Choice) -> bool:
+    def real(choice: Choice) -> bool:
         branch = cfg.nodes[choice[0]]
         ways = [e.target for e in branch.successors if e.kind not in ("exception", choice[1])]
-        leads_on = not ways or any(way not in raising for way in ways)
-        return leads_on and id(branch.origin) not in alike.get(id(node.origin), ())
+        return not ways or any(way not in raising for way in ways)
 
-    return tuple(
-        frozenset(choice for choice in choices if real(node, choice))
-        for node, choices in zip(cfg.nodes, controlling(cfg, exceptional=False), strict=True)
-    )
+    return tuple(frozenset(filter(real, choices)) for choices in controlling(cfg, exceptional=False))
+
+
+def indifferent(cfg: Cfg, function: ir.Function) -> dict[int, frozenset[int]]:
+    """Assignments (by `id`) that both arms of a branch make, each with the branches (by node) that do not tell the
+    value then."""
+    alike = _alike(function)
+    return {
+        assignment: frozenset(node.index for node in cfg.nodes if id(node.origin) in tests)
+        for assignment, tests in alike.items()
+    }
 
 
 def _alike(function: ir.Function) -> dict[int, frozenset[int]]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from rslint.flow.cfg import Cfg, CfgNode, Edge
 from rslint.flow.changes import changes_of
-from rslint.flow.choices import agreed_names, choices_of, handler_sources
+from rslint.flow.choices import agreed_names, choices_of, handler_sources, indifferent
 from rslint.flow.marks import EVIDENCE, NONE, Sources, State, tested
 from rslint.flow.reading import Answers, Reader
 from rslint.flow.record import Evidence, Source
@@ -42,8 +42,8 @@ def function_divergence(
     """Solve until the sources of branches no longer change (at most four rounds; sources only grow). With `wanted`,
     only these names are followed, only tests that read them are answered, and evidence is not; without `returns` the
     value returned is not either."""
-    control = choices_of(cfg, function)
-    agreed = agreed_names(function, answers)
+    control = choices_of(cfg)
+    agreed, alike = agreed_names(function, answers), indifferent(cfg, function)
     handlers = handler_sources(function, answers)
     branches: dict[int, Sources] = {}
     before: tuple[State, ...] = ()
@@ -59,7 +59,7 @@ def function_divergence(
         if node.kind == "branch" and isinstance(node.origin, ir.Expr)
     }
     for _ in range(4):
-        reader = Reader(function, answers, control, branches, handlers, wanted, agreed)
+        reader = Reader(function, answers, control, branches, handlers, wanted, agreed, alike)
         before = solve(
             cfg,
             forward=True,
@@ -76,7 +76,7 @@ def function_divergence(
         if found == branches:
             break
         branches = found
-    reader = Reader(function, answers, control, branches, handlers, wanted, agreed)
+    reader = Reader(function, answers, control, branches, handlers, wanted, agreed, alike)
     return _collect(cfg, before, reader, returns)
 
 

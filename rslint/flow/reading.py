@@ -64,6 +64,7 @@ class Reader:
     handlers: dict[int, Source]
     wanted: frozenset[str] | None
     agreed: frozenset[str]
+    indifferent: dict[int, frozenset[int]]
 
     def follows(self, targets: Iterable[ir.Expr]) -> bool:
         return self.wanted is None or not self.wanted.isdisjoint(names_in(targets))
@@ -80,7 +81,8 @@ class Reader:
     def marked_controls(self, node: CfgNode) -> Marked:
         """The sources of the branches that decide whether a node is executed, each with its choice."""
         found: set[tuple[Source, Choice | None]] = set()
-        for choice in self.control[node.index]:
+        told = self.indifferent.get(id(node.origin), frozenset())
+        for choice in (c for c in self.control[node.index] if c[0] not in told):
             found |= {(source, choice) for source in self.branches.get(choice[0], NONE)}
         handler = self.handlers.get(id(node.origin))
         if handler is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from rslint.finding import Confidence, Finding, Place, Related, Sequence, Severity, Step
 from rslint.flow.analysis import Analysis
 from rslint.flow.forest import Operation, Site
@@ -25,8 +27,9 @@ def place(analysis: Analysis, site: Site) -> Place:
 
 
 def qualified_name(identity: str) -> str:
-    """`Class.method` of a function's identity, empty at a module's top level."""
-    return identity.partition(":")[2]
+    """`Class.method` of a function's identity, empty at a module's top level; without the number that tells a second
+    definition of the same name apart."""
+    return re.sub(r"@\d+", "", identity.partition(":")[2])
 
 
 def sequences(suspect: Suspect, these: str) -> tuple[Sequence, ...]:
