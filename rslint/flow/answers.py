@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from rslint.flow.cfg import Cfg, build_cfg
 from rslint.flow.changes import as_container
 from rslint.flow.divergence import FunctionDivergence, function_divergence
-from rslint.flow.effects import Fork
 from rslint.flow.exception_classes import handler_catches
 from rslint.flow.knowledge import Knowledge, site_of
 from rslint.flow.marks import EVIDENCE, NONE, Sources
@@ -18,6 +17,7 @@ from rslint.flow.reasons import call_reasons, guarded_calls, swallowed_types
 from rslint.flow.record import Source, Step
 from rslint.flow.slicing import names_in, slice_of
 from rslint.flow.survival import uses_of
+from rslint.flow.walked import Fork
 from rslint.models import (
     agreeing_name,
     agreement_decorator,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rslint.flow.answers import divergence_at
-from rslint.flow.effects import Fork, Hazard, Walk
 from rslint.flow.exception_classes import handler_catches, raised_class
 from rslint.flow.forest import Operation, Site, children
 from rslint.flow.knowledge import Knowledge, site_of
@@ -15,6 +14,7 @@ from rslint.flow.sequences import Comparison, Sequences, Visible
 from rslint.flow.survival import Survival, caught_here, survival
 from rslint.flow.suspects import Suspect
 from rslint.flow.symmetry import own_group, own_turn
+from rslint.flow.walked import Fork, Hazard, Walk
 from rslint.models import axes_compatible
 from rslint.project import ir
 from rslint.project.text import blocks, render, statements, walk

@@ -15,12 +15,12 @@ from rslint.project import ir
 if TYPE_CHECKING:
     from rslint.flow.cfg import Cfg
     from rslint.flow.divergence import FunctionDivergence
-    from rslint.flow.effects import Walk
     from rslint.flow.exceptions import Answer
     from rslint.flow.marks import Sources
     from rslint.flow.meaning import Meaning
     from rslint.flow.reasons import GuardedCall
     from rslint.flow.record import CallSite, Reason
+    from rslint.flow.walked import Walk
     from rslint.models import Models
     from rslint.project.links import Links
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from rslint.flow.callers import near
-from rslint.flow.effects import CallEffect, ContextEffect, Surroundings, function_effect
+from rslint.flow.effects import function_effect
 from rslint.flow.exception_classes import handler_catches, raised_class
 from rslint.flow.forest import RETURN
 from rslint.flow.knowledge import Knowledge
 from rslint.flow.meaning import meaning_of
 from rslint.flow.reasons import calls_named, calls_of, swallowed_types
+from rslint.flow.walked import CallEffect, ContextEffect, Surroundings
 from rslint.models import world_size_test
 from rslint.project import ir
 from rslint.project.text import last_name, render, statements
