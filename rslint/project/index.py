@@ -163,7 +163,8 @@ def _scan(file: SourceFile, data: bytes, markers: Sequence[str]) -> _Scanned:
             tree = parse(source.text)
             facts = extract_facts(tree, file.module, file.is_package)
             if holds_marker(words, data, markers):
-                lowered = encode_functions(lower_file(tree, file.module, file.is_package))
+                yields = [number for number, row in enumerate(source.rows, 1) if "yield" in row]
+                lowered = encode_functions(lower_file(tree, file.module, file.is_package, yields))
     except SyntaxError as error:
         unreadable = Unreadable(file.path, *problem_of(error))
     names = () if facts is None else (defined_names(facts), called_names(facts), base_names(facts))

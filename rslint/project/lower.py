@@ -7,6 +7,7 @@ one of its functions; spans are those of the whole file, whichever way it was pa
 from __future__ import annotations
 
 import ast
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -97,12 +98,18 @@ def lower_module(tree: ast.Module, module: str, is_package: bool = False) -> ir.
     )
 
 
-def lower_file(tree: ast.Module, module: str, is_package: bool = False) -> dict[str, ir.Function]:
-    """Every function, method and module top level of one parsed file by identity, classes' bodies
-    included."""
+def lower_file(
+    tree: ast.Module, module: str, is_package: bool = False, yield_rows: Sequence[int] | None = None
+) -> dict[str, ir.Function]:
+    """Every function, method and module top level of one parsed file by identity, classes' bodies included.
+    `yield_rows`, ascending, are the rows that hold the word `yield`: only where one lies in a function is it looked for
+    in its tree."""
     found = {module + ":": lower_module(tree, module, is_package)}
     for node, identity, owner in nested_definitions(tree.body, module + ":"):
-        found[identity] = lower_definition(node, identity, owner, is_package)
+        may_yield = yield_rows is None or (
+            bisect_right(yield_rows, node.end_lineno or node.lineno) > bisect_left(yield_rows, node.lineno)
+        )
+        found[identity] = lower_definition(node, identity, owner, is_package, may_yield=may_yield)
     return found
 
 
