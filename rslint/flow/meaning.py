@@ -15,7 +15,8 @@ from rslint.project.text import render
 class Meaning:
     """`operation` names the collective the call is itself, `axis` its group's axis ("?" where the group is not told);
     `agrees` are the arguments that hold the same value everywhere afterwards, `result_agrees` whether the result does;
-    `captures` tells that an error of a callback argument does not skip the operation."""
+    `captures` tells that an error of a callback argument does not skip the operation, `members` lists the
+    ranks of a group that the call makes."""
 
     target: Target
     operation: str | None = None
@@ -23,6 +24,7 @@ class Meaning:
     agrees: tuple[ir.Expr, ...] = ()
     result_agrees: bool = False
     captures: bool = False
+    members: ir.Expr | None = None
 
 
 def meaning_of(k: Knowledge, identity: str, call: ir.Call) -> Meaning:
@@ -39,6 +41,9 @@ def _meaning(k: Knowledge, identity: str, call: ir.Call) -> Meaning:
     collective = collective_of(k.models, target.external, target.text, target.receiver_types)
     if collective is None:
         return Meaning(target)
+    listed = _given(call, collective.members)
+    if listed and isinstance(alone := _given(call, collective.members_alone), ir.Constant) and alone.value:
+        return Meaning(target, members=listed)
     group = _argument(call, collective.group_position, collective.group_keyword)
     if collective.receiver_is_group:
         axis = axis_of(k.models, target.text.rpartition(".")[0])
@@ -52,8 +57,20 @@ def _meaning(k: Knowledge, identity: str, call: ir.Call) -> Meaning:
         if argument is not None:
             agrees.append(argument)
     return Meaning(
-        target, collective.kind, axis, tuple(agrees), collective.result_agrees, bool(collective.captures)
+        target,
+        collective.kind,
+        axis,
+        tuple(agrees),
+        collective.result_agrees,
+        bool(collective.captures),
+        listed,
     )
+
+
+def _given(call: ir.Call, argument: tuple[str, int | None] | None) -> ir.Expr | None:
+    """What is given for an argument; None where nothing is, or None itself."""
+    value = None if argument is None else _argument(call, argument[1], argument[0])
+    return None if isinstance(value, ir.Constant) and value.kind == "NoneType" else value
 
 
 def _argument(call: ir.Call, position: int | None, keyword: str | None) -> ir.Expr | None:

@@ -25,7 +25,8 @@ class Collective:
     the arguments that hold the same value on every rank afterwards, `result_agrees` whether the result does.
     `parent`: all ranks of the *parent* group take part, not only those of the group that is made or ended.
     `at_exit`: a context manager whose exit is the collective. An error of an argument in `captures` does not
-    skip the operation.
+    skip the operation. `members` is the argument that lists who is in a group that is made; where the flag
+    `members_alone` is true only they take part.
     """
 
     kind: str
@@ -40,6 +41,8 @@ class Collective:
     at_exit: bool
     asynchronous: str | None
     captures: tuple[str, ...]
+    members: tuple[str, int | None] | None
+    members_alone: tuple[str, int | None] | None
 
 
 @dataclass(frozen=True)
@@ -276,6 +279,8 @@ def _collective(table: schema.CollectiveTable, last: str) -> Collective:
         at_exit=table.exit,
         asynchronous=table.asynchronous,
         captures=table.captures,
+        members=argument(table.members),
+        members_alone=argument(table.members_alone),
     )
 
 

@@ -57,6 +57,8 @@ class CollectiveTable(Calls, frozen=True, kw_only=True):
     asynchronous: str | None = None
     captures: tuple[str, ...] = ()
     receiver_is_group: bool = False
+    members: str | None = None
+    members_alone: str | None = None
 
 
 class RankTable(Table, frozen=True, kw_only=True):
