@@ -1,7 +1,7 @@
 """Lowers functions and module top levels from `ast` into the intermediate representation.
 
-A function is lowered lazily from the rows of its own definition, so that a file is never parsed twice for
-one of its functions; spans are those of the whole file, whichever way it was parsed.
+All functions of a file are lowered from its tree where it is indexed, or one function from the rows of its own
+definition when it is asked for; spans are those of the whole file, whichever way it was parsed.
 """
 
 from __future__ import annotations

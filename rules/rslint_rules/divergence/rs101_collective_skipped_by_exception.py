@@ -2,13 +2,14 @@
 
 ## What it does
 Reports a call that may raise on one rank while the ranks on which it does not raise go on to a collective. A call may
-raise for a reason of one rank alone when it talks to a network, RPC or storage service, runs a callback or the body
-of a `with` statement, or when the author's own handler expects it to.
+raise for a reason of one rank alone when it talks to a network, RPC or storage service or to a native transfer
+engine, waits with a timeout, runs a callback or the body of a `with` statement, opens a file or shared memory, starts
+a process, or when the author's own handler expects it to.
 
 ## Why is this bad?
 A collective ends when every rank of its group has entered it. The rank that raised is on its way to a handler; its
 peers wait: for ever where the exception is swallowed and the process lives on (severity error), until the group's
-timeout where the process dies (severity warning).
+timeout where the process dies or no caller in the project stops the exception (severity warning).
 
 ## Example
 ```python
@@ -41,11 +42,26 @@ def save(self, keys):
 Safe where the outcome travels in what is sent anyway: the leader's object broadcast becomes an envelope, or the
 failure folds into the flag that is reduced. Otherwise a guard agrees on the outcome with one small extra collective;
 that fix is unsafe. With `fix-style = "runtime"` the fixes use `broadcast_result` and `rank_guard` of rslint-runtime.
+None is offered in coroutines and generators, in compiled code and CUDA graphs, or where the call and the collective do
+not share a statement list.
 
 ## Known limits
 Only exceptions with a reason of one rank alone are considered: an error in the program's own logic raises on every
-rank, or is a bug of another kind. Chains of calls are followed three deep. Where the process dies and every rank runs
-the call, nothing is reported: the launcher ends the peers.
+rank, or is a bug of another kind. Calls are followed three deep to what raises, and seven up to what stops the
+exception; what tests, examples, benchmarks and tools catch does not count for other code. A main function that only
+reports the exception and returns ends its process.
+
+Reported by default:
+- The process lives on, and a service, a native engine, a timeout, a callback or the body of a `with` statement raises;
+  the handler is at most four calls up.
+- The process lives on, and a call to the operating system raises (files, shared memory, processes); the call, its
+  handler and the collective are close by.
+- The process does not live on, and one of the first kind raises on the leader only; or the body of a `with` statement
+  raises; or a service, an engine or a timeout raises inside a handler that expects such errors and leaves.
+
+The collective is at most three calls away. Other reasons, collectives that are farther away and those that end the
+group (`destroy_process_group`) are reported with `--preview`. Where the process does not live on and every rank runs
+the call, nothing else is reported: the launcher ends the peers.
 
 ## References
 MPI Forum, "MPI: A Message-Passing Interface Standard" 4.1, section 6.14 (collective calls must be entered by all);

@@ -27,8 +27,13 @@ None: which ranks should run the collective is a decision.
 
 ## Known limits
 A test of one axis (`pp_rank == 0`) is uniform within a group of another (a tensor-parallel group): such branches are
-right and not reported. Arms that run the same operations in another arrangement (a sender's loop and a receiver's
-loop) are taken for a protocol. Collectives more than three calls away are reported only with `--preview`.
+right and not reported. So are collectives of a group that is made for the ranks that pass the test. Arms that run the
+same operations in another arrangement (a sender's loop and a receiver's loop) are taken for a protocol; two arms that
+differ in nothing but the order of their operations are therefore missed.
+
+Reported by default: a test of the rank in this function, and a collective at most three calls away. Tests of the rank
+that a callee makes, tests of a pipeline's stage, evidence other than the rank (a container, a file, a remote answer)
+and collectives four calls away are reported with `--preview`; what is farther away is not seen.
 
 ## References
 PARCOACH (Saillard et al. 2014) finds this for MPI; huggingface/transformers issue 7365 is a real case.

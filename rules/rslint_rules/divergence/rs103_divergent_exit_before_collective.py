@@ -30,7 +30,19 @@ None: the neutral contribution of a rank that would have left is the author's to
 
 ## Known limits
 State is uniform until something shows otherwise: a container filled by the same broadcast requests everywhere is
-right. The place that shows it is part of the finding's trace.
+right. The place that shows it is part of the finding's trace. Evidence is looked for two calls deep.
+
+Reported by default, where the collective is at most three calls away:
+- a test of the rank in this function, unless it asks for a pipeline's stage;
+- the file system, asked in the test itself;
+- a container or attribute that is shown to be changed on some ranks only, an event, a remote answer, host memory, at
+  most one call away;
+- a future, asked by a predicate that the test calls;
+- a global that another thread assigns, named in the test.
+
+With `--preview`: clocks, queues, device memory, futures polled in the test itself, a flag that an exception has left
+behind, and the above from farther away. So are exits that raise on evidence other than the rank, unless the exception
+is known to be stopped: whoever raises there usually ends its process.
 
 ## References
 sgl-project/sglang issues 26923, 27489 and 38284: early returns on state that each rank observes for itself.

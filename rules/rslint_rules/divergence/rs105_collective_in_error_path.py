@@ -36,6 +36,11 @@ None: what the ranks should do together after a failure of one is a decision.
 Only handlers of exceptions that one rank alone may see are considered; an exception that every rank raises brings
 all of them into the handler. A handler that repeats the collective of the normal path is right.
 
+Reported by default: a service, a native engine, a timeout, a callback or the body of a `with` statement raises, and the
+collective stands in the handler or one call away. Files, shared memory, processes and calls that only the handler
+expects to raise are reported with `--preview`, and so are collectives that are farther away or end the group
+(`destroy_process_group`).
+
 ## References
 mosaicml/composer issue 2117: a rank out of memory enters an all_reduce while its peers are in another collective.
 """

@@ -28,7 +28,9 @@ and carry the failure to the peers with the next exchange.
 None: agreeing again costs a collective on the path that succeeds, and carrying the outcome is a change of protocol.
 
 ## Known limits
-Only constants (True, False, None, integers) assigned under a rank test or in the handler of an input/output error.
+Only True, False and integers without a sign, assigned under a rank test, in the handler of an input/output error, or
+behind a handler that leaves. The name must be tested by `if` or `while`, or returned, before it is bound anew.
+Statements are read in the order of the text. All such findings are reported by default.
 
 ## References
 alibaba/tair-kvcache pull request 102, whose review names this divergence.

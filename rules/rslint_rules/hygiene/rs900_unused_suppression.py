@@ -25,8 +25,7 @@ stay.
 ## Known limits
 Only codes whose rule ran on the file are judged: never one that is not selected, is ignored for the file, is
 in preview without `--preview`, or whose rule failed. Codes of other tools and a bare `# noqa` are left alone.
-In
-`# rslint: ignore[...]`, a code that no installed rule has is reported as well. `# noqa: RS900` keeps a
+In `# rslint: ignore[...]`, a code that no installed rule has is reported as well. `# noqa: RS900` keeps a
 comment.
 
 ## References
