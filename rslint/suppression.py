@@ -50,9 +50,12 @@ class Directive:
 
 def may_suppress(data: bytes, rules: Sequence[Rule]) -> bool:
     """Whether a file may hold a directive that RS900 would judge: our own form, or a code of one of the rules."""
-    letters = {rule.code.rstrip("0123456789") for rule in rules}
+    lowered = data.lower()
+    if b"noqa" not in lowered:
+        return b"rslint" in lowered
+    letters = {rule.code.rstrip("0123456789").lower() for rule in rules}
     coded = rb"\b(?:" + "|".join(map(re.escape, sorted(letters))).encode() + rb")[0-9]"
-    return b"rslint" in data.lower() or re.search(coded, data, re.IGNORECASE) is not None
+    return b"rslint" in lowered or re.search(coded, lowered) is not None
 
 
 def directives(source: Source) -> tuple[Directive, ...]:

@@ -147,10 +147,11 @@ def _first_skipped(here: tuple[Operation, ...], others: tuple[Operation, ...]) -
 
 def _same_protocol(here: tuple[Operation, ...], others: tuple[Operation, ...]) -> bool:
     """The same kinds of operations on both sides: a sender's loop and a receiver's loop. Straight sequences of
-    different lengths are none."""
-    if not here or {(o.name, o.axis) for o in here} != {(o.name, o.axis) for o in others}:
+    different lengths, or in another order, are none."""
+    mine, theirs = ([(o.name, o.axis) for o in operations] for operations in (here, others))
+    if not here or set(mine) != set(theirs):
         return False
-    return len(here) == len(others) or not all(o.certain for o in (*here, *others))
+    return mine == theirs or not all(o.certain for o in (*here, *others))
 
 
 def _leaves(walked: Walk, statement: ir.Stmt) -> bool:

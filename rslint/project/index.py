@@ -1,4 +1,4 @@
-"""Builds the index of a project: bytes and words of its files, the facts of each, the IR of those with a marker."""
+"""Builds the index of a project: the bytes and words of its files, the facts and the IR of each."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from rslint.project.extract import extract_facts
-from rslint.project.facts import FileFacts, base_names, called_names, defined_names
+from rslint.project.facts import base_names, called_names, defined_names
 from rslint.project.ir import Function
 from rslint.project.lower import lower_file
 from rslint.project.parsing import parse, problem_of, without_cycle_collection
 from rslint.project.project import Project
-from rslint.project.scan import DEFAULT_MARKERS, holds_marker, words_of
+from rslint.project.scan import DEFAULT_MARKERS, any_marker, words_of
 from rslint.project.source import SourceFile, Unreadable, read_source
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -31,11 +31,12 @@ _WORTH_A_PROCESS_BYTES = 3_000_000
 class Index:
     """What is known of a project before anything is resolved.
 
-    `files`, `data`, `facts` (encoded `FileFacts` of every file that can be parsed) and `lowered` (encoded
-    functions by identity, of files with a marker) are keyed by module; `data` is the snapshot that every later
-    step reads, so a file changed during the run cannot mix two versions. `words` maps a word to the modules
-    whose bytes hold it, `defined` a name to those that define such a function, `called` to those that call
-    something of this name, `bases` to those in which a class may derive from a class of this name, all sorted.
+    `files`, `data`, `facts` (encoded `FileFacts`) and `lowered` (encoded functions by identity) are keyed by module.
+    The last two hold the files that can be parsed, and nothing where no file of the project holds a marker: then
+    syntax alone was checked. `data` is the snapshot that every later step reads, so a file changed during the run
+    cannot mix two versions. `words` maps a word to the modules whose bytes hold it, `defined` a name to those that
+    define such a function, `called` to those that call something of this name, `bases` to those in which a class may
+    derive from a class of this name, all sorted.
     """
 
     project: Project
@@ -72,7 +73,8 @@ def build_index(project: Project, jobs: int | None = None) -> Index:
         else:
             files[file.module] = file
             data[file.module] = source.data
-    markers = tuple(getattr(project.models, "markers", ()))
+    markers = tuple(getattr(project.models, "markers", ())) or DEFAULT_MARKERS
+    marked = any_marker(data.values(), markers)
     words: dict[str, list[str]] = {}
     defined: dict[str, list[str]] = {}
     called: dict[str, list[str]] = {}
@@ -80,7 +82,7 @@ def build_index(project: Project, jobs: int | None = None) -> Index:
     facts: dict[str, bytes] = {}
     lowered: dict[str, bytes] = {}
     with without_cycle_collection():
-        for scanned in _scan_all([(files[module], data[module]) for module in files], markers, jobs):
+        for scanned in _scan_all([(files[module], data[module]) for module in files], marked, jobs):
             for table, found in zip((words, defined, called, bases), scanned.tables, strict=True):
                 for word in found.split():
                     table.setdefault(word, []).append(scanned.module)
@@ -104,18 +106,16 @@ def unique_modules(files: Sequence[SourceFile]) -> list[SourceFile]:
     return sorted(unique, key=lambda file: file.module)
 
 
-def _scan_all(
-    work: Sequence[tuple[SourceFile, bytes]], markers: tuple[str, ...], jobs: int | None
-) -> Iterator[_Scanned]:
+def _scan_all(work: Sequence[tuple[SourceFile, bytes]], marked: bool, jobs: int | None) -> Iterator[_Scanned]:
     chunks = list(_chunks(work))
     processes = min(jobs or usable_cpus(), len(chunks))
     small = sum(len(data) for _, data in work) < _WORTH_A_PROCESS_BYTES
     if processes <= 1 or small or multiprocessing.current_process().daemon:
         for chunk in chunks:
-            yield from _scan_chunk(chunk, markers)
+            yield from _scan_chunk(chunk, marked)
         return
     with ProcessPoolExecutor(processes, mp_context=start_method()) as pool:
-        for scanned in pool.map(_scan_chunk, chunks, [markers] * len(chunks)):
+        for scanned in pool.map(_scan_chunk, chunks, [marked] * len(chunks)):
             yield from scanned
 
 
@@ -145,34 +145,32 @@ def _chunks(work: Sequence[tuple[SourceFile, bytes]]) -> Iterator[list[tuple[Sou
         yield chunk
 
 
-def _scan_chunk(chunk: Sequence[tuple[SourceFile, bytes]], markers: tuple[str, ...]) -> list[_Scanned]:
+def _scan_chunk(chunk: Sequence[tuple[SourceFile, bytes]], marked: bool) -> list[_Scanned]:
     with without_cycle_collection():
-        return [_scan(file, data, markers or DEFAULT_MARKERS) for file, data in chunk]
+        return [_scan(file, data, marked) for file, data in chunk]
 
 
-def _scan(file: SourceFile, data: bytes, markers: Sequence[str]) -> _Scanned:
-    words = words_of(data)
-    facts: FileFacts | None = None
-    lowered: bytes | None = None
-    unreadable: Unreadable | None = None
+def _scan(file: SourceFile, data: bytes, marked: bool) -> _Scanned:
+    nothing = ("", "", "", "")
     source = read_source(file, data)
+    if isinstance(source, Unreadable):
+        return _Scanned(file.module, nothing, None, None, source)
     try:
-        if isinstance(source, Unreadable):
-            unreadable = source
-        else:
-            tree = parse(source.text)
-            facts = extract_facts(tree, file.module, file.is_package)
-            if holds_marker(words, data, markers):
-                yields = [number for number, row in enumerate(source.rows, 1) if "yield" in row]
-                lowered = encode_functions(lower_file(tree, file.module, file.is_package, yields))
+        tree = parse(source.text)
     except SyntaxError as error:
-        unreadable = Unreadable(file.path, *problem_of(error))
-    names = () if facts is None else (defined_names(facts), called_names(facts), base_names(facts))
-    defined, called, bases = (" ".join(found) for found in names or ((), (), ()))
-    tables = (words.decode(errors="replace"), defined, called, bases)
-    return _Scanned(
-        file.module, tables, None if facts is None else _ENCODER.encode(facts), lowered, unreadable
+        return _Scanned(file.module, nothing, None, None, Unreadable(file.path, *problem_of(error)))
+    if not marked:
+        return _Scanned(file.module, nothing, None, None, None)
+    facts = extract_facts(tree, file.module, file.is_package)
+    yields = [number for number, row in enumerate(source.rows, 1) if "yield" in row]
+    lowered = encode_functions(lower_file(tree, file.module, file.is_package, yields))
+    tables = (
+        words_of(data).decode(errors="replace"),
+        " ".join(defined_names(facts)),
+        " ".join(called_names(facts)),
+        " ".join(base_names(facts)),
     )
+    return _Scanned(file.module, tables, _ENCODER.encode(facts), lowered, None)
 
 
 def encode_functions(functions: Mapping[str, Function]) -> bytes:

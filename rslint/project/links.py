@@ -70,7 +70,7 @@ class Links:
 
     @property
     def function_ids(self) -> tuple[str, ...]:
-        """Every function of the files that hold a marker, sorted."""
+        """Every function of the project, sorted."""
         return self.remember("function_ids", self._function_ids)
 
     def _function_ids(self) -> tuple[str, ...]:

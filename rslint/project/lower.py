@@ -23,35 +23,15 @@ from rslint.project.lower_expression import (
     operator_text,
     span_of,
 )
-from rslint.project.parsing import parse
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What lowering one body needs to know: module, rows to add, and the identities of nested definitions
-    by id."""
+    """What lowering one body needs to know: module, and the identities of nested definitions by id."""
 
     module: str
     is_package: bool
-    shift: int
     identities: dict[int, str]
-
-
-def lower_slice(
-    slice_text: str, row: int, identity: str, owner: str | None, is_package: bool = False
-) -> ir.Function:
-    """Lower one definition from its own rows. `slice_text` starts with the first decorator's row, `row`.
-
-    Raises SyntaxError where the slice is no definition on its own (the caller lowers the whole file then).
-    """
-    indented = slice_text[:1] in " \t\f"
-    tree = parse("if 1:\n" + slice_text if indented else slice_text)
-    body = tree.body[0].body if indented and isinstance(tree.body[0], ast.If) else tree.body
-    node = body[0]
-    if len(body) != 1 or len(tree.body) != 1 or not isinstance(node, DEFINITIONS):
-        raise SyntaxError(f"the rows of {identity} are no definition on their own")
-    shift = row - (2 if indented else 1)
-    return lower_definition(node, identity, owner, is_package, shift, may_yield="yield" in slice_text)
 
 
 def lower_definition(
@@ -59,23 +39,22 @@ def lower_definition(
     identity: str,
     owner: str | None,
     is_package: bool = False,
-    shift: int = 0,
     may_yield: bool = True,
 ) -> ir.Function:
     """Lower a parsed `def`, or the body of a `class` as the function that executes it."""
-    setting = _setting(node.body, identity, is_package, shift)
+    setting = _setting(node.body, identity, is_package)
     is_class = isinstance(node, ast.ClassDef)
     return ir.Function(
         identity=identity,
         name=node.name,
         owner=owner,
-        parameters=() if isinstance(node, ast.ClassDef) else _parameters(node.args, shift),
-        decorators=lower_all(node.decorator_list, shift),
-        returns=None if isinstance(node, ast.ClassDef) else lower_optional(node.returns, shift),
+        parameters=() if isinstance(node, ast.ClassDef) else _parameters(node.args),
+        decorators=lower_all(node.decorator_list),
+        returns=None if isinstance(node, ast.ClassDef) else lower_optional(node.returns),
         body=_block(node.body, setting, 0),
         is_async=isinstance(node, ast.AsyncFunctionDef),
         is_generator=may_yield and not is_class and has_yield(node.body),
-        span=span_of(node, shift),
+        span=span_of(node),
     )
 
 
@@ -91,7 +70,7 @@ def lower_module(tree: ast.Module, module: str, is_package: bool = False) -> ir.
         parameters=(),
         decorators=(),
         returns=None,
-        body=_block(tree.body, _setting(tree.body, identity, is_package, 0), 0),
+        body=_block(tree.body, _setting(tree.body, identity, is_package), 0),
         is_async=False,
         is_generator=False,
         span=ir.Span(1, 0, *end),
@@ -138,17 +117,17 @@ def has_yield(body: Sequence[ast.AST]) -> bool:
     return False
 
 
-def _setting(body: Sequence[ast.stmt], identity: str, is_package: bool, shift: int) -> Setting:
+def _setting(body: Sequence[ast.stmt], identity: str, is_package: bool) -> Setting:
     module, _, qualified = identity.partition(":")
     prefix = f"{module}:{qualified}." if qualified else identity
     identities = {id(node): prefix + name for node, name in definitions(body)}
-    return Setting(module, is_package, shift, identities)
+    return Setting(module, is_package, identities)
 
 
-def _parameters(arguments: ast.arguments, shift: int) -> tuple[ir.Parameter, ...]:
+def _parameters(arguments: ast.arguments) -> tuple[ir.Parameter, ...]:
     def parameter(node: ast.arg, kind: str, default: ast.expr | None = None) -> ir.Parameter:
-        annotation = lower_optional(node.annotation, shift)
-        return ir.Parameter(node.arg, kind, annotation, lower_optional(default, shift))
+        annotation = lower_optional(node.annotation)
+        return ir.Parameter(node.arg, kind, annotation, lower_optional(default))
 
     positional = [*arguments.posonlyargs, *arguments.args]
     missing: list[ast.expr | None] = [None] * (len(positional) - len(arguments.defaults))
@@ -172,70 +151,63 @@ def _block(body: Sequence[ast.stmt], setting: Setting, depth: int) -> tuple[ir.S
 
 
 def _statement(node: ast.stmt, setting: Setting, depth: int) -> ir.Stmt:
-    span = span_of(node, setting.shift)
+    span = span_of(node)
     if depth > DEPTH_LIMIT:
         return ir.ExprStmt(span, ir.Other(span, "too-deep", ()))
     return _STATEMENTS.get(type(node), _unknown)(node, span, setting, depth + 1)
 
 
 def _expression_statement(node: ast.Expr, span: ir.Span, setting: Setting, depth: int) -> ir.Stmt:
-    return ir.ExprStmt(span, lower_expression(node.value, setting.shift))
+    return ir.ExprStmt(span, lower_expression(node.value))
 
 
 def _assign(node: ast.Assign, span: ir.Span, setting: Setting, depth: int) -> ir.Stmt:
-    return ir.Assign(
-        span, lower_all(node.targets, setting.shift), lower_expression(node.value, setting.shift)
-    )
+    return ir.Assign(span, lower_all(node.targets), lower_expression(node.value))
 
 
 def _annotated(node: ast.AnnAssign, span: ir.Span, setting: Setting, depth: int) -> ir.Stmt:
-    shift = setting.shift
-    value = lower_optional(node.value, shift)
-    return ir.Assign(
-        span, (lower_expression(node.target, shift),), value, lower_expression(node.annotation, shift)
-    )
+    value = lower_optional(node.value)
+    return ir.Assign(span, (lower_expression(node.target),), value, lower_expression(node.annotation))
 
 
 def _augmented(node: ast.AugAssign, span: ir.Span, setting: Setting, depth: int) -> ir.Stmt:
-    target, value = lower_all((node.target, node.value), setting.shift)
+    target, value = lower_all((node.target, node.value))
     return ir.Assign(span, (target,), value, operator=operator_text(node.op))
 
 
 def _type_alias(node: Any, span: ir.Span, setting: Setting, depth: int) -> ir.Stmt:
-    target, value = lower_all((node.name, node.value), setting.shift)
+    target, value = lower_all((node.name, node.value))
     return ir.Assign(span, (target,), value)
 
 
 def _return(node: ast.Return, span: ir.Span, setting: Setting, depth: int) -> ir.Stmt:
-    return ir.Return(span, lower_optional(node.value, setting.shift))
+    return ir.Return(span, lower_optional(node.value))
 
 
 def _raise(node: ast.Raise, span: ir.Span, setting: Setting, depth: int) -> ir.Stmt:
-    return ir.Raise(span, lower_optional(node.exc, setting.shift), lower_optional(node.cause, setting.shift))
+    return ir.Raise(span, lower_optional(node.exc), lower_optional(node.cause))
 
 
 def _assert(node: ast.Assert, span: ir.Span, setting: Setting, depth: int) -> ir.Stmt:
-    return ir.Assert(
-        span, lower_expression(node.test, setting.shift), lower_optional(node.msg, setting.shift)
-    )
+    return ir.Assert(span, lower_expression(node.test), lower_optional(node.msg))
 
 
 def _delete(node: ast.Delete, span: ir.Span, setting: Setting, depth: int) -> ir.Stmt:
-    return ir.Delete(span, lower_all(node.targets, setting.shift))
+    return ir.Delete(span, lower_all(node.targets))
 
 
 def _if(node: ast.If, span: ir.Span, setting: Setting, depth: int) -> ir.Stmt:
-    test = lower_expression(node.test, setting.shift)
+    test = lower_expression(node.test)
     return ir.If(span, test, _block(node.body, setting, depth), _block(node.orelse, setting, depth))
 
 
 def _while(node: ast.While, span: ir.Span, setting: Setting, depth: int) -> ir.Stmt:
-    test = lower_expression(node.test, setting.shift)
+    test = lower_expression(node.test)
     return ir.While(span, test, _block(node.body, setting, depth), _block(node.orelse, setting, depth))
 
 
 def _for(node: ast.For | ast.AsyncFor, span: ir.Span, setting: Setting, depth: int) -> ir.Stmt:
-    target, iterable = lower_all((node.target, node.iter), setting.shift)
+    target, iterable = lower_all((node.target, node.iter))
     body, orelse = _block(node.body, setting, depth), _block(node.orelse, setting, depth)
     return ir.For(span, target, iterable, body, orelse, isinstance(node, ast.AsyncFor))
 
@@ -243,8 +215,8 @@ def _for(node: ast.For | ast.AsyncFor, span: ir.Span, setting: Setting, depth: i
 def _try(node: Any, span: ir.Span, setting: Setting, depth: int) -> ir.Stmt:
     handlers = tuple(
         ir.Handler(
-            span_of(handler, setting.shift),
-            lower_optional(handler.type, setting.shift),
+            span_of(handler),
+            lower_optional(handler.type),
             handler.name,
             _block(handler.body, setting, depth),
         )
@@ -258,8 +230,8 @@ def _try(node: Any, span: ir.Span, setting: Setting, depth: int) -> ir.Stmt:
 def _with(node: ast.With | ast.AsyncWith, span: ir.Span, setting: Setting, depth: int) -> ir.Stmt:
     items = tuple(
         ir.WithItem(
-            lower_expression(item.context_expr, setting.shift),
-            lower_optional(item.optional_vars, setting.shift),
+            lower_expression(item.context_expr),
+            lower_optional(item.optional_vars),
         )
         for item in node.items
     )
@@ -268,21 +240,20 @@ def _with(node: ast.With | ast.AsyncWith, span: ir.Span, setting: Setting, depth
 
 def _match(node: ast.Match, span: ir.Span, setting: Setting, depth: int) -> ir.Stmt:
     cases = tuple(_case(case, setting, depth) for case in node.cases)
-    return ir.Match(span, lower_expression(node.subject, setting.shift), cases)
+    return ir.Match(span, lower_expression(node.subject), cases)
 
 
 def _case(case: ast.match_case, setting: Setting, depth: int) -> ir.Case:
-    shift = setting.shift
     values: list[ir.Expr] = []
     captures: list[str] = []
     pending: list[ast.AST] = [case.pattern]
     while pending:
         pattern = pending.pop()
         if isinstance(pattern, ast.expr):
-            values.append(lower_expression(pattern, shift))
+            values.append(lower_expression(pattern))
             continue
         if isinstance(pattern, ast.MatchSingleton):
-            values.append(constant(pattern.value, span_of(pattern, shift)))
+            values.append(constant(pattern.value, span_of(pattern)))
         name = (
             getattr(pattern, "rest", None)
             if isinstance(pattern, ast.MatchMapping)
@@ -295,15 +266,15 @@ def _case(case: ast.match_case, setting: Setting, depth: int) -> ir.Case:
     return ir.Case(
         values=tuple(values),
         captures=tuple(captures),
-        guard=lower_optional(case.guard, shift),
+        guard=lower_optional(case.guard),
         body=_block(case.body, setting, depth),
         irrefutable=case.guard is None
         and isinstance(case.pattern, ast.MatchAs)
         and case.pattern.pattern is None,
         span=ir.Span(
-            case.pattern.lineno + shift,
+            case.pattern.lineno,
             case.pattern.col_offset,
-            (last.end_lineno or last.lineno) + shift,
+            (last.end_lineno or last.lineno),
             last.end_col_offset or 0,
         ),
     )
@@ -318,15 +289,14 @@ def _scope(node: ast.Global | ast.Nonlocal, span: ir.Span, setting: Setting, dep
 
 
 def _define(node: Definition, span: ir.Span, setting: Setting, depth: int) -> ir.Stmt:
-    shift = setting.shift
     if isinstance(node, ast.ClassDef):
         evaluated = [*node.bases, *(word.value for word in node.keywords)]
     else:
         evaluated = [*node.args.defaults, *(value for value in node.args.kw_defaults if value is not None)]
     identity = setting.identities.get(id(node), "")
     kind = "class" if isinstance(node, ast.ClassDef) else "function"
-    decorators = lower_all(node.decorator_list, shift)
-    return ir.Define(span, node.name, identity, kind, decorators, lower_all(evaluated, shift))
+    decorators = lower_all(node.decorator_list)
+    return ir.Define(span, node.name, identity, kind, decorators, lower_all(evaluated))
 
 
 def _jump(kind: str) -> Callable[..., ir.Stmt]:
@@ -338,7 +308,7 @@ def _jump(kind: str) -> Callable[..., ir.Stmt]:
 
 def _unknown(node: ast.stmt, span: ir.Span, setting: Setting, depth: int) -> ir.Stmt:
     parts = [child for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)]
-    return ir.ExprStmt(span, ir.Other(span, "unknown", lower_all(parts, setting.shift)))
+    return ir.ExprStmt(span, ir.Other(span, "unknown", lower_all(parts)))
 
 
 _STATEMENTS: dict[type[ast.AST], Callable[..., ir.Stmt]] = {

@@ -27,30 +27,30 @@ def operator_text(operator: ast.AST) -> str:
     return _OPERATORS[type(operator)]
 
 
-def span_of(node: Any, shift: int) -> ir.Span:
-    """The node's place; `shift` rows are added (a slice is parsed on its own)."""
-    return ir.Span(node.lineno + shift, node.col_offset, node.end_lineno + shift, node.end_col_offset)
+def span_of(node: Any) -> ir.Span:
+    """The node's place."""
+    return ir.Span(node.lineno, node.col_offset, node.end_lineno, node.end_col_offset)
 
 
-def lower_expression(node: ast.expr, shift: int = 0, depth: int = 0) -> ir.Expr:
+def lower_expression(node: ast.expr, depth: int = 0) -> ir.Expr:
     """The expression as IR; never raises RecursionError."""
     if depth > DEPTH_LIMIT:
-        return ir.Other(span_of(node, shift), "too-deep", ())
+        return ir.Other(span_of(node), "too-deep", ())
     lower = _LOWERINGS.get(type(node), _unknown)
-    return lower(node, span_of(node, shift), shift, depth + 1)
+    return lower(node, span_of(node), depth + 1)
 
 
-def lower_optional(node: ast.expr | None, shift: int, depth: int = 0) -> ir.Expr | None:
+def lower_optional(node: ast.expr | None, depth: int = 0) -> ir.Expr | None:
     """As `lower_expression`, and None for None."""
-    return None if node is None else lower_expression(node, shift, depth)
+    return None if node is None else lower_expression(node, depth)
 
 
-def lower_all(nodes: Sequence[ast.expr], shift: int, depth: int = 0) -> tuple[ir.Expr, ...]:
+def lower_all(nodes: Sequence[ast.expr], depth: int = 0) -> tuple[ir.Expr, ...]:
     """Every expression of a sequence, in order."""
-    return tuple([lower_expression(node, shift, depth) for node in nodes])
+    return tuple([lower_expression(node, depth) for node in nodes])
 
 
-def _name(node: ast.Name, span: ir.Span, shift: int, depth: int) -> ir.Expr:
+def _name(node: ast.Name, span: ir.Span, depth: int) -> ir.Expr:
     return ir.Name(span, node.id)
 
 
@@ -71,88 +71,84 @@ def constant(value: object, span: ir.Span) -> ir.Constant:
     return ir.Constant(span, kind, kept)
 
 
-def _constant(node: ast.Constant, span: ir.Span, shift: int, depth: int) -> ir.Expr:
+def _constant(node: ast.Constant, span: ir.Span, depth: int) -> ir.Expr:
     return constant(node.value, span)
 
 
-def _attribute(node: ast.Attribute, span: ir.Span, shift: int, depth: int) -> ir.Expr:
-    return ir.Attribute(span, lower_expression(node.value, shift, depth), node.attr)
+def _attribute(node: ast.Attribute, span: ir.Span, depth: int) -> ir.Expr:
+    return ir.Attribute(span, lower_expression(node.value, depth), node.attr)
 
 
-def _call(node: ast.Call, span: ir.Span, shift: int, depth: int) -> ir.Expr:
-    keywords = tuple(
-        [ir.Keyword(word.arg, lower_expression(word.value, shift, depth)) for word in node.keywords]
-    )
-    return ir.Call(
-        span, lower_expression(node.func, shift, depth), lower_all(node.args, shift, depth), keywords
-    )
+def _call(node: ast.Call, span: ir.Span, depth: int) -> ir.Expr:
+    keywords = tuple([ir.Keyword(word.arg, lower_expression(word.value, depth)) for word in node.keywords])
+    return ir.Call(span, lower_expression(node.func, depth), lower_all(node.args, depth), keywords)
 
 
-def _compare(node: ast.Compare, span: ir.Span, shift: int, depth: int) -> ir.Expr:
+def _compare(node: ast.Compare, span: ir.Span, depth: int) -> ir.Expr:
     operators = tuple([operator_text(operator) for operator in node.ops])
-    left = lower_expression(node.left, shift, depth)
-    return ir.Compare(span, left, operators, lower_all(node.comparators, shift, depth))
+    left = lower_expression(node.left, depth)
+    return ir.Compare(span, left, operators, lower_all(node.comparators, depth))
 
 
-def _bool_op(node: ast.BoolOp, span: ir.Span, shift: int, depth: int) -> ir.Expr:
-    return ir.BoolOp(span, operator_text(node.op), lower_all(node.values, shift, depth))
+def _bool_op(node: ast.BoolOp, span: ir.Span, depth: int) -> ir.Expr:
+    return ir.BoolOp(span, operator_text(node.op), lower_all(node.values, depth))
 
 
-def _unary_op(node: ast.UnaryOp, span: ir.Span, shift: int, depth: int) -> ir.Expr:
-    return ir.UnaryOp(span, operator_text(node.op), lower_expression(node.operand, shift, depth))
+def _unary_op(node: ast.UnaryOp, span: ir.Span, depth: int) -> ir.Expr:
+    return ir.UnaryOp(span, operator_text(node.op), lower_expression(node.operand, depth))
 
 
-def _bin_op(node: ast.BinOp, span: ir.Span, shift: int, depth: int) -> ir.Expr:
-    left = lower_expression(node.left, shift, depth)
-    return ir.BinOp(span, left, operator_text(node.op), lower_expression(node.right, shift, depth))
+def _bin_op(node: ast.BinOp, span: ir.Span, depth: int) -> ir.Expr:
+    left = lower_expression(node.left, depth)
+    return ir.BinOp(span, left, operator_text(node.op), lower_expression(node.right, depth))
 
 
-def _if_exp(node: ast.IfExp, span: ir.Span, shift: int, depth: int) -> ir.Expr:
-    test, body, orelse = lower_all((node.test, node.body, node.orelse), shift, depth)
+def _if_exp(node: ast.IfExp, span: ir.Span, depth: int) -> ir.Expr:
+    test, body, orelse = lower_all((node.test, node.body, node.orelse), depth)
     return ir.IfExp(span, test, body, orelse)
 
 
-def _subscript(node: ast.Subscript, span: ir.Span, shift: int, depth: int) -> ir.Expr:
-    value, index = lower_all((node.value, node.slice), shift, depth)
+def _subscript(node: ast.Subscript, span: ir.Span, depth: int) -> ir.Expr:
+    value, index = lower_all((node.value, node.slice), depth)
     return ir.Subscript(span, value, index)
 
 
-def _slice(node: ast.Slice, span: ir.Span, shift: int, depth: int) -> ir.Expr:
+def _slice(node: ast.Slice, span: ir.Span, depth: int) -> ir.Expr:
     parts = [part for part in (node.lower, node.upper, node.step) if part is not None]
-    return ir.Other(span, "slice", lower_all(parts, shift, depth))
+    return ir.Other(span, "slice", lower_all(parts, depth))
 
 
 def _display(kind: str) -> Callable[..., ir.Expr]:
-    def lower(node: Any, span: ir.Span, shift: int, depth: int) -> ir.Expr:
-        return ir.Collection(span, kind, lower_all(node.elts, shift, depth))
+    def lower(node: Any, span: ir.Span, depth: int) -> ir.Expr:
+        return ir.Collection(span, kind, lower_all(node.elts, depth))
 
     return lower
 
 
-def _dict(node: ast.Dict, span: ir.Span, shift: int, depth: int) -> ir.Expr:
+def _dict(node: ast.Dict, span: ir.Span, depth: int) -> ir.Expr:
     items: list[ir.Expr] = []
     for key, value in zip(node.keys, node.values, strict=True):
-        lowered = lower_expression(value, shift, depth)
+        lowered = lower_expression(value, depth)
         if key is None:
-            items.append(ir.Starred(span_of(value, shift), lowered))
+            items.append(ir.Starred(span_of(value), lowered))
         else:
-            items += (lower_expression(key, shift, depth), lowered)
+            items += (lower_expression(key, depth), lowered)
     return ir.Collection(span, "dict", tuple(items))
 
 
 def _comprehension(kind: str) -> Callable[..., ir.Expr]:
-    def lower(node: Any, span: ir.Span, shift: int, depth: int) -> ir.Expr:
+    def lower(node: Any, span: ir.Span, depth: int) -> ir.Expr:
         elements = (node.key, node.value) if kind == "dict" else (node.elt,)
         generators = tuple(
             ir.Generator(
-                lower_expression(clause.target, shift, depth),
-                lower_expression(clause.iter, shift, depth),
-                lower_all(clause.ifs, shift, depth),
+                lower_expression(clause.target, depth),
+                lower_expression(clause.iter, depth),
+                lower_all(clause.ifs, depth),
                 bool(clause.is_async),
             )
             for clause in node.generators
         )
-        return ir.Comprehension(span, kind, lower_all(elements, shift, depth), generators)
+        return ir.Comprehension(span, kind, lower_all(elements, depth), generators)
 
     return lower
 
@@ -168,27 +164,27 @@ def parameter_nodes(arguments: ast.arguments) -> list[ast.arg]:
     return found
 
 
-def _lambda(node: ast.Lambda, span: ir.Span, shift: int, depth: int) -> ir.Expr:
+def _lambda(node: ast.Lambda, span: ir.Span, depth: int) -> ir.Expr:
     names = tuple([parameter.arg for parameter in parameter_nodes(node.args)])
-    return ir.Lambda(span, names, lower_expression(node.body, shift, depth))
+    return ir.Lambda(span, names, lower_expression(node.body, depth))
 
 
 def _wrapping(kind: Callable[[ir.Span, ir.Expr], ir.Expr]) -> Callable[..., ir.Expr]:
-    def lower(node: Any, span: ir.Span, shift: int, depth: int) -> ir.Expr:
-        return kind(span, lower_expression(node.value, shift, depth))
+    def lower(node: Any, span: ir.Span, depth: int) -> ir.Expr:
+        return kind(span, lower_expression(node.value, depth))
 
     return lower
 
 
-def _yield(node: ast.Yield, span: ir.Span, shift: int, depth: int) -> ir.Expr:
-    return ir.Yield(span, lower_optional(node.value, shift, depth))
+def _yield(node: ast.Yield, span: ir.Span, depth: int) -> ir.Expr:
+    return ir.Yield(span, lower_optional(node.value, depth))
 
 
-def _named_expr(node: ast.NamedExpr, span: ir.Span, shift: int, depth: int) -> ir.Expr:
-    return ir.NamedExpr(span, *lower_all((node.target, node.value), shift, depth))
+def _named_expr(node: ast.NamedExpr, span: ir.Span, depth: int) -> ir.Expr:
+    return ir.NamedExpr(span, *lower_all((node.target, node.value), depth))
 
 
-def _unknown(node: ast.expr, span: ir.Span, shift: int, depth: int) -> ir.Expr:
+def _unknown(node: ast.expr, span: ir.Span, depth: int) -> ir.Expr:
     """f-strings, template strings and whatever a later Python adds: only the parts matter."""
     kind = {"JoinedStr": "fstring", "FormattedValue": "fstring", "TemplateStr": "template"}.get(
         type(node).__name__, "unknown"
@@ -198,7 +194,7 @@ def _unknown(node: ast.expr, span: ir.Span, shift: int, depth: int) -> ir.Expr:
         for child in ast.iter_child_nodes(node)
         if isinstance(child, ast.expr) and not isinstance(child, ast.Constant)
     ]
-    return ir.Other(span, kind, lower_all(parts, shift, depth))
+    return ir.Other(span, kind, lower_all(parts, depth))
 
 
 _LOWERINGS: dict[type[ast.AST], Callable[..., ir.Expr]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -70,7 +71,7 @@ def attached_entities(links: Links, class_id: str, name: str, depth: int) -> lis
     kinds = {class_id, *mro(links, class_id)}
     found: list[Entity] = []
     for function in functions:
-        if links.owner_of(function) in kinds:
+        if links.owner_of(function) in kinds or not _is_given(links, function, kinds):
             continue
         for receiver, value in _attached(links, function, name):
             if any(
@@ -78,6 +79,14 @@ def attached_entities(links: Links, class_id: str, name: str, depth: int) -> lis
             ):
                 found += links.evaluate(function, value, depth)
     return found
+
+
+def _is_given(links: Links, function: str, kinds: set[str]) -> bool:
+    """Whether an annotation of the function names one of the classes."""
+    names = {re.split(r"[.:]", kind)[-1] for kind in kinds}
+    return any(
+        name in parameter.annotation for parameter in links.facts(function).parameters for name in names
+    )
 
 
 def _attached(links: Links, function: str, name: str) -> Iterator[tuple[Name, Expr]]:

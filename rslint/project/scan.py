@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 DEFAULT_MARKERS = (
     "torch.distributed", "import distributed", "init_process_group", "barrier", "broadcast", "all_reduce",
     "allreduce", "all_gather", "allgather", "reduce_scatter", "all_to_all", "new_group", "_group", "get_rank",
     "world_size", "is_main_process", "SharedMemory", "rslint_runtime",
 )  # fmt: skip
-"""What marks a file as relevant where the models name nothing."""
+"""What marks a project as one to analyse where the models name nothing."""
 
 _WORD = re.compile(rb"[A-Za-z_\x80-\xff][A-Za-z0-9_\x80-\xff]*")
 
 
-def holds_marker(words: bytes, data: bytes, markers: Sequence[str]) -> bool:
-    """Whether any marker occurs; `words` are the file's words, which a marker without dots or spaces is
-    part of."""
-    for marker in markers:
-        encoded = marker.encode()
-        if encoded in (words if _WORD.fullmatch(encoded) else data):
-            return True
-    return False
+def any_marker(files: Iterable[bytes], markers: Sequence[str]) -> bool:
+    """Whether a marker occurs in any of the files' bytes: without one there is nothing to analyse."""
+    marker = re.compile(b"|".join(re.escape(one.encode()) for one in markers))
+    return any(marker.search(data) for data in files)
 
 
 def words_of(data: bytes) -> bytes:

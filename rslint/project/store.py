@@ -1,8 +1,7 @@
-"""Gives out facts, sources and functions; those of files without a marker are lowered when first asked for."""
+"""Gives out facts, sources and functions, each decoded when it is first asked for."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
@@ -10,13 +9,10 @@ import msgspec
 from rslint.project import ir
 from rslint.project.facts import ClassFacts, FileFacts, FunctionFacts
 from rslint.project.index import Index, decode_functions
-from rslint.project.lower import lower_definition, lower_module, lower_slice, nested_definitions
-from rslint.project.parsing import parse
 from rslint.project.source import Source, Unreadable, read_source
 
 _DECODER = msgspec.msgpack.Decoder(FileFacts)
 _FUNCTION = msgspec.msgpack.Decoder(ir.Function)
-_LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 def module_of(identity: str) -> str:
@@ -34,7 +30,6 @@ class FactStore:
         self._functions: dict[str, dict[str, FunctionFacts]] = {}
         self._classes: dict[str, dict[str, ClassFacts]] = {}
         self._sources: dict[str, Source] = {}
-        self._line_starts: dict[str, list[int]] = {}
         self._bodies: dict[str, Mapping[str, msgspec.Raw]] = {}
         self._lowered: dict[str, ir.Function] = {}
         self._called: dict[str, dict[str, list[str]]] = {}
@@ -102,29 +97,7 @@ class FactStore:
         body = self._bodies[module].get(identity)
         if body is not None:
             return _FUNCTION.decode(body)
-        source = self.source(identity)
-        if identity.endswith(":"):
-            return lower_module(parse(source.text), source.file.module, source.file.is_package)
-        facts = self.function(identity) or self.class_facts(identity)
-        if facts is None:
-            raise KeyError(identity)
-        owner = (facts.owner or None) if isinstance(facts, FunctionFacts) else None
-        rows = self._rows(source, facts.row, facts.end_row)
-        try:
-            return lower_slice(rows, facts.row, identity, owner, source.file.is_package)
-        except SyntaxError:
-            tree = parse(source.text)
-        for node, name, holder in nested_definitions(tree.body, source.file.module + ":"):
-            if name == identity:
-                return lower_definition(node, identity, holder, source.file.is_package)
         raise KeyError(identity)
-
-    def _rows(self, source: Source, first: int, last: int) -> str:
-        starts = self._line_starts.get(source.file.module)
-        if starts is None:
-            starts = [0, *(match.end() for match in _LINE_END.finditer(source.text))]
-            self._line_starts[source.file.module] = starts
-        return source.text[starts[first - 1] : starts[last] if last < len(starts) else None]
 
     def modules_with(self, word: str) -> tuple[str, ...]:
         """The modules whose bytes hold the word."""

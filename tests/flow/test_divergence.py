@@ -75,6 +75,14 @@ def test_a_rank_test_parts_only_the_groups_that_count_on_its_axis(tmp_path: Path
                 dist.all_reduce(x, group=pp_group)
                 dist.broadcast(x, 0, group=tp_group)
 
+        def reordered(x, rank):
+            if rank == 0:  # => branch all_reduce
+                dist.barrier()
+                dist.all_reduce(x)
+            else:
+                dist.all_reduce(x)
+                dist.barrier()
+
         def alike(x, rank):
             if rank == 0:
                 x = x + 1

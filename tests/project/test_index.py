@@ -32,27 +32,36 @@ FILES = {
 }
 
 
-def test_every_file_is_known_and_those_with_a_marker_are_lowered(tmp_path: Path) -> None:
+def test_every_file_is_known_where_one_holds_a_marker(tmp_path: Path) -> None:
     index = build_index(project_of(tmp_path, FILES, ("torch.distributed",)))
-    assert list(index.facts) == ["pkg", "pkg.child", "pkg.comm", "pkg.plain", "pkg.uses"]
-    assert list(index.lowered) == ["pkg.comm"]
+    assert (
+        list(index.facts) == list(index.lowered) == ["pkg", "pkg.child", "pkg.comm", "pkg.plain", "pkg.uses"]
+    )
     assert [(problem.path.name, problem.row) for problem in index.unreadable] == [
         ("broken.py", 1),
         ("broken_with_marker.py", 2),
     ]
 
 
-def test_files_without_a_marker_are_resolved_into_like_any_other(tmp_path: Path) -> None:
+def test_without_a_marker_syntax_alone_is_checked(tmp_path: Path) -> None:
+    index = build_index(project_of(tmp_path, FILES, ("no file holds this",)))
+    assert not index.facts
+    assert not index.lowered
+    assert not index.words
+    assert [problem.path.name for problem in index.unreadable] == ["broken.py", "broken_with_marker.py"]
+
+
+def test_calls_are_resolved_from_file_to_file(tmp_path: Path) -> None:
     links = Links(build_index(project_of(tmp_path, FILES, ("torch.distributed",))))
     step = [links.resolve("pkg.uses:main", call) for call in calls_in(links, "pkg.uses:main")][1]
     assert step.functions == ("pkg.child:Child.step", "pkg.plain:Plain.step")
     assert links.calling("reduce") == ("pkg.child:Child.step", "pkg.uses:main")
-    assert links.function_ids == ("pkg.comm:", "pkg.comm:reduce")
 
 
 def test_a_marker_may_be_a_part_of_a_word(tmp_path: Path) -> None:
     files = {"a.py": "device_group = 1\n", "b.py": "device = 1\n"}
-    assert list(build_index(project_of(tmp_path, files, ("_group",))).lowered) == ["a"]
+    assert list(build_index(project_of(tmp_path, files, ("_group",))).facts) == ["a", "b"]
+    assert not build_index(project_of(tmp_path, files, ("_groups",))).facts
 
 
 def test_two_files_of_one_module_name_are_both_known(tmp_path: Path) -> None:
@@ -88,14 +97,6 @@ def test_what_cannot_be_parsed_is_said(tmp_path: Path, data: bytes, row: int, re
     (tmp_path / "m.py").write_bytes(data)
     (problem,) = build_index(project).unreadable
     assert (problem.row, reason in problem.reason) == (row, True)
-
-
-def test_a_function_is_the_same_whether_it_was_lowered_with_its_file_or_alone(tmp_path: Path) -> None:
-    marked = Links(build_index(project_of(tmp_path, FILES, ("",))))
-    alone = Links(build_index(project_of(tmp_path, FILES, ("no file holds this",))))
-    assert not alone.index.lowered
-    for identity in marked.function_ids:
-        assert marked.ir(identity) == alone.ir(identity)
 
 
 def test_a_generated_file_of_five_megabytes_is_indexed(tmp_path: Path) -> None:
@@ -137,7 +138,7 @@ from tests.project.test_index import FILES
 reverse = sys.argv[2] == "reverse"
 links = Links(build_index(project_of(Path(sys.argv[1]), FILES, ("torch.distributed", "reduce"), reverse)))
 answers = {}
-functions = [f for f in links.function_ids] + ["pkg.plain:Plain.go"]
+functions = list(links.function_ids)
 for function in reversed(functions) if reverse else functions:
     answers[function] = [repr(links.resolve(function, call)) for call in calls_in(links, function)]
 for name in ("reduce", "step", "dist"):
