@@ -1,7 +1,6 @@
 """Lowers functions and module top levels from `ast` into the intermediate representation.
 
-All functions of a file are lowered from its tree where it is indexed, or one function from the rows of its own
-definition when it is asked for; spans are those of the whole file, whichever way it was parsed.
+All functions of a file are lowered from its tree where it is indexed; each is decoded when it is asked for.
 """
 
 from __future__ import annotations
