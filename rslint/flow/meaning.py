@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from rslint.flow.knowledge import Knowledge
 from rslint.models import axis_of, collective_of
@@ -11,8 +11,7 @@ from rslint.project.links import Target
 from rslint.project.text import render
 
 
-@dataclass(frozen=True)
-class Meaning:
+class Meaning(msgspec.Struct, frozen=True):
     """`operation` names the collective the call is itself, `axis` its group's axis ("?" where the group is not told);
     `agrees` are the arguments that hold the same value everywhere afterwards, `result_agrees` whether the result does;
     `captures` tells that an error of a callback argument does not skip the operation, `members` lists the

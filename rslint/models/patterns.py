@@ -19,9 +19,15 @@ class Names:
 
     exact: frozenset[str]
     pattern: re.Pattern[str] | None
+    memory: dict[str, bool] = field(default_factory=dict, compare=False, repr=False)
 
     def __contains__(self, name: str) -> bool:
-        return name in self.exact or (self.pattern is not None and self.pattern.match(name) is not None)
+        if self.pattern is None:
+            return name in self.exact
+        known = self.memory.get(name)
+        if known is None:
+            known = self.memory[name] = name in self.exact or self.pattern.match(name) is not None
+        return known
 
     def __bool__(self) -> bool:
         return bool(self.exact) or self.pattern is not None

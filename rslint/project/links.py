@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from typing import Any, TypeVar
+
+import msgspec
 
 from rslint.project import evaluation, hierarchy, members
 from rslint.project.common_names import COMMON_METHODS
@@ -35,8 +36,7 @@ _CALLED_AS = {"torch.nn.Module": "forward", "torch.nn.modules.module.Module": "f
 """Calling an instance of these external classes calls the named method of the project's subclass."""
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(msgspec.Struct, frozen=True):
     """What a call or reference reaches.
 
     `functions` are project functions, sorted; a class gives its `__init__` and `constructs`. `external` is

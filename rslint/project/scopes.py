@@ -21,8 +21,7 @@ _PARTS: dict[type, tuple[str, ...]] = {
 }
 
 
-@dataclass(frozen=True)
-class LocalBinding:
+class LocalBinding(msgspec.Struct, frozen=True):
     """One binding. `kind`: "parameter" (`position`), "value", "entered" (`with … as`), "element" (`for …
     in`, `position` >= 0 inside a tuple target), "unpacked" (the item at `position` of a tuple), "annotation",
     "import" (`text` the dotted target), "define" (`text` the identity), "raised" (`except … as`) or "opaque"."""
