@@ -8,6 +8,7 @@ from rslint.flow.answers import divergence_at
 from rslint.flow.exception_classes import handler_catches, raised_class
 from rslint.flow.forest import Operation, Site, children
 from rslint.flow.knowledge import Knowledge, site_of
+from rslint.flow.rank_cases import by_rank
 from rslint.flow.reasons import call_reasons, is_silent, strongest
 from rslint.flow.record import Reason, Source, Step
 from rslint.flow.sequences import Comparison, Sequences, Visible
@@ -83,7 +84,8 @@ def _parting(k: Knowledge, identity: str, fork: Fork, source: Source) -> Suspect
     if comparison.equal(true, false):
         return None
     whole = k.effects[identity]
-    if comparison.equal(k.forest.assume(whole, fork.key, True), k.forest.assume(whole, fork.key, False)):
+    first, *rest = by_rank(k.forest, whole, fork.key)
+    if all(comparison.equal(first, other) for other in rest):
         return None
     sequences = Sequences(k.forest, visible, k.loops)
     here, others = sequences.of(true, False), sequences.of(false, False)

@@ -101,6 +101,38 @@ def test_conditions_around_a_test_hold_for_the_tests_that_follow(tmp_path: Path)
     )
 
 
+def test_the_first_rank_goes_first_and_the_others_follow(tmp_path: Path) -> None:
+    assert_beside(
+        tmp_path,
+        """
+        from contextlib import contextmanager
+
+        @contextmanager
+        def first(local_rank):
+            if local_rank not in [-1, 0]:
+                dist.barrier()
+            yield
+            if local_rank == 0:
+                dist.barrier()
+
+        def by_order(x, rank):
+            if rank > 0:
+                dist.barrier()
+            x = x + 1
+            if rank == 0:
+                dist.barrier()
+
+        def second_is_alone(x, rank):
+            if rank > 1:
+                dist.barrier()
+            x = x + 1
+            if rank == 0:  # => branch barrier
+                dist.barrier()
+        """,
+        partings_at,
+    )
+
+
 def test_a_group_made_for_those_who_pass_the_test(tmp_path: Path) -> None:
     assert_beside(
         tmp_path,
