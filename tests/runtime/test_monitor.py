@@ -51,3 +51,40 @@ def test_a_mismatch_is_certain_once_the_rank_has_ended(parted: Monitor) -> None:
 def test_an_operation_nobody_waits_for_is_a_mismatch_after_a_longer_silence(parted: Monitor) -> None:
     parted.examine(long_quiet=True)
     assert parted.final()
+
+
+@pytest.fixture
+def crossed() -> Monitor:
+    """Each rank waits in a barrier of a group of its own choice, and has nothing else running."""
+    monitor = Monitor(2, 0)
+    for rank in range(2):
+        monitor.rank_says(rank, wire.Ready(MAIN))
+        group = Group(str(rank), (0, 1))
+        barrier = Collective("barrier", "barrier", group, "", 1, (), (1 - rank,), (), "p.py:1")
+        monitor.rank_says(rank, wire.Entered(MAIN, 1, barrier))
+        monitor.rank_says(rank, wire.Waiting(MAIN, 1, timed=False))
+    return monitor
+
+
+def look(monitor: Monitor, unknown: bool, *, long_quiet: bool = False) -> None:
+    """Ask every rank twice what runs in it, rank 0 with or without an unknown thread, and examine."""
+    for token in range(2):
+        for rank in range(2):
+            monitor.rank_says(rank, wire.Looked(token, (), unknown and rank == 0))
+        monitor.examine(long_quiet=long_quiet)
+
+
+def test_ranks_that_wait_for_each_other_are_deadlocked(crossed: Monitor) -> None:
+    look(crossed, unknown=False)
+    look(crossed, unknown=False)
+    assert crossed.final()
+
+
+def test_what_an_unknown_thread_has_woken_gets_time_to_say_so(crossed: Monitor) -> None:
+    """It entered a barrier unannounced and is gone; its peer has been let go and has not been scheduled yet."""
+    look(crossed, unknown=True)
+    look(crossed, unknown=False)
+    look(crossed, unknown=False)
+    assert not crossed.decided()
+    look(crossed, unknown=False, long_quiet=True)
+    assert crossed.final()

@@ -41,6 +41,7 @@ class Monitor:
         self.not_loaded: tuple[int, wire.NotLoaded] | None = None
         self._ranks = {rank: _Rank() for rank in range(world_size)}
         self._unfired = set(range(fault_count))
+        self._met_unknown_thread = False
         self._outcome: Outcome | None = None
         self._detail = ""
         self._deadlocked: frozenset[int] = frozenset()
@@ -53,6 +54,10 @@ class Monitor:
         state = self._ranks[rank]
         if isinstance(message, wire.Looked):
             state.looked_before, state.looked = state.looked, message
+            if message.unknown:
+                # What it enters is not announced, and whom it wakes needs time to say so.
+                self.version += 1
+                self._met_unknown_thread = True
             return
         self.version += 1
         state.looked = state.looked_before = None
@@ -125,7 +130,7 @@ class Monitor:
         """Nothing was announced for a while: look for a mismatch, and for ranks that can never move again."""
         if long_quiet or not self._may_be_refused():
             self._settle_mismatch()
-        if self._outcome is not None:
+        if self._outcome is not None or (self._met_unknown_thread and not long_quiet):
             return
         snapshot = self._snapshot()
         found = proof.deadlocked(snapshot) or (
