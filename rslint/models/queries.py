@@ -19,6 +19,8 @@ _SEVERAL = {
     (">", 0): True, (">", 1): True, (">=", 1): True, (">=", 2): True, ("!=", 0): True, ("!=", 1): True,
     ("==", 0): False, ("==", 1): False, ("<=", 0): False, ("<=", 1): False, ("<", 1): False, ("<", 2): False,
 }  # fmt: skip
+_NOT_ALONE = {("!=", "-1"): True, ("==", "-1"): False, (">", "-1"): True, ("<=", "-1"): False}
+"""-1 is the rank of a run without others."""
 _PLACES = frozenset({"world", "local", "node"})
 _PARTS = {"tp": ("ep",)}
 _SILENT_WITHOUT_GROUP = frozenset({"pp", "cp", "ep", "dp", "sp", "cfg"})
@@ -210,7 +212,8 @@ def world_size_name(models: Models, name: str) -> bool:
 def world_size_test(models: Models, text: str) -> bool | None:
     """The outcome, with several ranks, of a condition that only asks whether there are; None for others.
 
-    `text` is one operand without `not`: `world_size > 1`, `1 == self.tp_size`, `dist.is_initialized()`.
+    `text` is one operand without `not`: `world_size > 1`, `1 == self.tp_size`, `dist.is_initialized()`,
+    `local_rank != -1`.
     """
     return _remember(models, "several", text, None, lambda: _world_size_test(models, text))
 
@@ -223,6 +226,9 @@ def _world_size_test(models: Models, text: str) -> bool | None:
     left, operator, right = compared["left"], compared["operator"], compared["right"]
     if left.isdigit():
         left, operator, right = right, _MIRRORED[operator], left
+    if (operator, right) in _NOT_ALONE:
+        known = rank_predicate(models, left, None)
+        return _NOT_ALONE[operator, right] if known is not None and not known.boolean else None
     if not right.isdigit() or not is_world_size(models, left):
         return None
     return _SEVERAL.get((operator, int(right)))

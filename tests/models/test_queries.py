@@ -325,6 +325,9 @@ def test_not_uniform(text: str) -> None:
     ("text", "outcome"),
     [
         ("world_size > 1", True),
+        ("self.args.local_rank != -1", True),
+        ("rank == -1", False),
+        ("lora_rank != -1", None),
         ("self.tp_size == 1", False),
         ("1 < ws", True),
         ("dist.get_world_size() != 1", True),

@@ -28,12 +28,12 @@ None: which ranks should run the collective is a decision.
 ## Known limits
 A test of one axis (`pp_rank == 0`) is uniform within a group of another (a tensor-parallel group): such branches are
 right and not reported. So are collectives of a group that is made for the ranks that pass the test. Arms that run the
-same operations in another arrangement (a sender's loop and a receiver's loop) are taken for a protocol; two arms that
-differ in nothing but the order of their operations are therefore missed.
+same operations some of which are conditional (a sender's loop and a receiver's loop) are taken for a protocol.
 
-Reported by default: a test of the rank in this function, and a collective at most three calls away. Tests of the rank
-that a callee makes, tests of a pipeline's stage, evidence other than the rank (a container, a file, a remote answer)
-and collectives four calls away are reported with `--preview`; what is farther away is not seen.
+Reported by default: a test of the rank in this function, and a collective in it, or at most three calls away and there
+on every path. Tests of the rank that a callee makes, tests of a pipeline's stage, evidence other than the rank (a
+container, a file, a remote answer), collectives four calls away and those that a callee runs under a condition are
+reported with `--preview`; what is farther away is not seen.
 
 ## References
 PARCOACH (Saillard et al. 2014) finds this for MPI; huggingface/transformers issue 7365 is a real case.
@@ -67,7 +67,9 @@ def is_certain(suspect: Suspect) -> bool:
     assert suspect.collective is not None
     if source.kind != "rank" or source.axis == PIPELINE:
         return False
-    return source.hops == 0 and suspect.collective.hops <= FARTHEST
+    # Behind a call, a condition on the way may be what keeps the other ranks out.
+    sure = suspect.collective.hops == 0 or suspect.collective.certain
+    return source.hops == 0 and sure and suspect.collective.hops <= FARTHEST
 
 
 def _finding(analysis: Analysis, suspect: Suspect, *, preview: bool) -> Finding:

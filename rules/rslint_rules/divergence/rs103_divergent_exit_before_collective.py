@@ -33,7 +33,8 @@ State is uniform until something shows otherwise: a container filled by the same
 right. The place that shows it is part of the finding's trace. Evidence is looked for two calls deep.
 
 Reported by default, where the collective is at most three calls away:
-- a test of the rank in this function, unless it asks for a pipeline's stage;
+- a test of the rank in this function, unless it asks for a pipeline's stage, and the collective stands here too or a
+  callee runs it on every path;
 - the file system, asked in the test itself;
 - a container or attribute that is shown to be changed on some ranks only, an event, a remote answer, host memory, at
   most one call away;
@@ -80,7 +81,9 @@ def is_certain(suspect: Suspect) -> bool:
         # Who raises here ends its process: a check of the input, not a way to part.
         return False
     if source.kind == "rank":
-        return source.hops == 0 and source.axis != PIPELINE
+        # Behind a call, a condition on the way may be what keeps the other ranks out.
+        sure = operation.hops == 0 or operation.certain
+        return source.hops == 0 and sure and source.axis != PIPELINE
     if source.kind == "filesystem":
         return source.hops == 0 and source.site.row == suspect.site.row
     if source.kind == "future":
