@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 OTHERS = ("3.10", "3.12", "3.13")
-TEST_TOOLS = ("hypothesis", "pytest", "pytest-timeout")
+TEST_TOOLS = ("hypothesis", "pytest", "pytest-timeout", "pytest-xdist")
 ANALYZER_TESTS = ("project", "flow", "models", "rules", "faces", "fix", "packaging")
 TESTED_WITH = ("tests", "fixtures", "docs", "README.md", "CHANGELOG.md", "pyproject.toml")
 
@@ -64,7 +64,7 @@ def run_tests(who: str, python: Path, folder: Path) -> None:
     began = time.monotonic()
     clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     tests = [f"tests/{name}" for name in ANALYZER_TESTS]
-    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
+    command = [python, "-m", "pytest", "-q", "-n", "auto", "-p", "no:cacheprovider", *tests]
     if subprocess.run(command, cwd=folder, env=clean).returncode:
         sys.exit(f"{who}: the analyzer's tests failed")
     print(f"{who}: the analyzer's tests passed in {time.monotonic() - began:.0f} s", flush=True)
