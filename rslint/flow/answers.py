@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
-from rslint.flow.cfg import Cfg, build_cfg
 from rslint.flow.changes import as_container
 from rslint.flow.divergence import FunctionDivergence, function_divergence
 from rslint.flow.exception_classes import handler_catches
+from rslint.flow.graphs import graph_of
 from rslint.flow.knowledge import Knowledge, site_of
 from rslint.flow.marks import EVIDENCE, NONE, Sources
 from rslint.flow.meaning import meaning_of
+from rslint.flow.questions import has_sources, rank_tests, returned_parts
 from rslint.flow.reading import Answers
-from rslint.flow.reasons import call_reasons, guarded_calls, swallowed_types
+from rslint.flow.reasons import call_reasons, guarded_calls
 from rslint.flow.record import Source, Step
-from rslint.flow.slicing import names_in, slice_of
-from rslint.flow.survival import uses_of
+from rslint.flow.slicing import slice_of
+from rslint.flow.thread_globals import global_sources
 from rslint.flow.walked import Fork
 from rslint.models import (
     agreeing_name,
@@ -31,7 +31,7 @@ from rslint.models import (
     world_size_test,
 )
 from rslint.project import ir
-from rslint.project.text import blocks, expressions, last_name, render, statements, walk
+from rslint.project.text import last_name, render
 
 DEPTH = 2
 # Threads that are told to end stop their collectives together, at the end of the process.
@@ -57,25 +57,12 @@ def returns_of(k: Knowledge, identity: str, depth: int) -> Sources:
     known = k.returned.get(key)
     if known is None:
         function = k.links.ir(identity)
-        parts = _returned_parts(function.body)
+        parts = returned_parts(function.body)
         if parts:
             names = slice_of(function, parts)
             known = _solved(k, function, answers(k, function, depth), names, returns=True).returns
         k.returned[key] = known = known or NONE
     return known
-
-
-def _returned_parts(body: tuple[ir.Stmt, ...]) -> list[ir.Expr]:
-    """What is returned, and the tests that decide which return is reached; nothing where no value is returned."""
-    every = list(statements(body))
-    values = [s.value for s in every if isinstance(s, ir.Return) and s.value is not None]
-    if not values:
-        return []
-    for statement in every:
-        inner = blocks(statement)
-        if inner and any(isinstance(s, ir.Return | ir.Raise | ir.Jump) for b in inner for s in statements(b)):
-            values += expressions(statement)
-    return values
 
 
 def divergence_at(k: Knowledge, identity: str) -> FunctionDivergence:
@@ -85,7 +72,7 @@ def divergence_at(k: Knowledge, identity: str) -> FunctionDivergence:
     if known is None:
         walked = k.walks[identity]
         wanted = [fork.test for fork in walked.forks if _matters(k, fork)]
-        wanted += _rank_tests(k, walked.function)
+        wanted += rank_tests(k, walked.function)
         names = slice_of(walked.function, wanted)
         found = answers(k, walked.function, DEPTH)
         known = k.decisions[identity] = _solved(k, walked.function, found, names, returns=False)
@@ -95,53 +82,13 @@ def divergence_at(k: Knowledge, identity: str) -> FunctionDivergence:
 def _solved(
     k: Knowledge, function: ir.Function, found: Answers, wanted: frozenset[str] | None, returns: bool = True
 ) -> FunctionDivergence:
-    if not _has_sources(function, found, wanted):
+    if not has_sources(function, found, wanted):
         return FunctionDivergence({}, {}, NONE, ())
-    return function_divergence(function, _cfg(k, function), found, wanted, returns)
+    return function_divergence(function, graph_of(k, function), found, wanted, returns)
 
 
 def _matters(k: Knowledge, fork: Fork) -> bool:
     return k.forest.operational(fork.true) or k.forest.operational(fork.false)
-
-
-def _rank_tests(k: Knowledge, function: ir.Function) -> Iterable[ir.Expr]:
-    """Tests that speak of a rank: they decide who runs what."""
-    for statement in statements(function.body):
-        if isinstance(statement, ir.If | ir.While) and (
-            _names_rank(k, statement.test) or _short(statement.test)
-        ):
-            yield statement.test
-
-
-def _names_rank(k: Knowledge, test: ir.Expr) -> bool:
-    return any(rank_predicate(k.models, name, None) for name in sorted(names_in((test,))))
-
-
-def _short(test: ir.Expr) -> bool:
-    """A name or a call alone: what it stands for may be a test of the rank."""
-    parts = list(walk(test))
-    return len(parts) <= 4 and any(isinstance(e, ir.Name | ir.Call) for e in parts)
-
-
-def _cfg(k: Knowledge, function: ir.Function) -> Cfg:
-    identity = function.identity
-    known = k.graphs.get(identity)
-    if known is not None:
-        return known
-    k.graphs[identity] = graph = build_cfg(
-        function,
-        raises=lambda node: ("Exception",) if _may_raise(node) else (),
-        swallows=lambda item: swallowed_types(k, identity, item.context) is not None,
-        catches=lambda types, exception: handler_catches(k, identity, types, exception),
-    )
-    return graph
-
-
-def _may_raise(node: ir.Node) -> bool:
-    if isinstance(node, ir.Raise | ir.Assert):
-        return True
-    parts = expressions(node) if isinstance(node, ir.Stmt) else (node,) if isinstance(node, ir.Expr) else ()
-    return any(isinstance(e, ir.Call) for part in parts for e in walk(part))
 
 
 def answers(k: Knowledge, function: ir.Function, depth: int) -> Answers:
@@ -183,39 +130,6 @@ def answers(k: Knowledge, function: ir.Function, depth: int) -> Answers:
         is_size=lambda e: is_world_size(k.models, render(e)) and axis_of(k.models, render(e)) in _WHOLE,
         several=lambda test: None if render(test) in parameters else world_size_test(k.models, render(test)),
     )
-
-
-def _has_sources(function: ir.Function, found: Answers, wanted: frozenset[str] | None) -> bool:
-    """Whether anything that matters to the wanted names may differ between ranks; most functions have nothing."""
-    for statement in statements(function.body):
-        bound = wanted is not None and not wanted.isdisjoint(names_in(_bound(statement)))
-        for part in expressions(statement):
-            if wanted is not None and not bound and wanted.isdisjoint(names_in((part,))):
-                continue
-            for e in walk(part):
-                if isinstance(e, ir.Call):
-                    if found.call(e):
-                        return True
-                elif isinstance(e, ir.Attribute):
-                    if found.attribute(e):
-                        return True
-                elif isinstance(e, ir.Name) and found.name(e.id, e):
-                    return True
-        if isinstance(statement, ir.Try) and any(found.caught(statement, h) for h in statement.handlers):
-            return True
-    return False
-
-
-def _bound(statement: ir.Stmt) -> tuple[ir.Expr, ...]:
-    match statement:
-        case ir.Assign():
-            return statement.targets
-        case ir.For():
-            return (statement.target,)
-        case ir.With():
-            return tuple(item.target for item in statement.items if item.target is not None)
-        case _:
-            return ()
 
 
 def call_sources(k: Knowledge, identity: str, e: ir.Call, depth: int) -> Sources | None:
@@ -365,35 +279,7 @@ def _name_sources(k: Knowledge, function: ir.Function, name: str, e: ir.Name) ->
     if predicate is not None:
         kind = "rank" if predicate.boolean else "rank-value"
         return frozenset({Source(kind, predicate.axis, name, site_of(function.identity, e))})
-    return _global_sources(k, function, name)
-
-
-def _global_sources(k: Knowledge, function: ir.Function, name: str) -> Sources:
-    """A module global that another thread assigns: ranks see the change at different times."""
-    module = function.identity.partition(":")[0]
-    key = (module, name, -1)
-    known = k.attributes.get(key)
-    if known is None:
-        found: list[Source] = []
-        for writer in k.links.storing_in(module, name):
-            body = k.links.ir(writer).body
-            declared = [s for s in statements(body) if isinstance(s, ir.Scope) and name in s.names]
-            if declared and _on_thread(k, writer, 3):
-                step = Step(f"`{name}` is assigned on another thread", site_of(writer, declared[0]))
-                found.append(
-                    Source("thread", "world", name, site_of(writer, declared[0]), 0, "thread", (step,))
-                )
-        known = k.attributes[key] = frozenset(found[:2])
-    return known
-
-
-def _on_thread(k: Knowledge, identity: str, depth: int) -> bool:
-    uses = uses_of(k, identity, "Exception")
-    if any(use.how in ("thread", "task") for use in uses):
-        return True
-    return depth > 0 and any(
-        use.how == "call" and _on_thread(k, use.site.function, depth - 1) for use in uses
-    )
+    return global_sources(k, function, name)
 
 
 def _agreed(k: Knowledge, identity: str, e: ir.Call) -> tuple[ir.Expr, ...] | None:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from rslint.flow.forest import Forest, all_children
 
 _COMPARED = re.compile(r"(.+?) (==|<=|>=|<|>|in) (-?\d+|[\[({]-?\d+(?:, -?\d+)*,?[\])}])")
-_COMPARE: dict[str, Callable[[int, int], bool]] = {
-    "==": operator.eq, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+COMPARE: dict[str, Callable[[int, int], bool]] = {
+    "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
 }  # fmt: skip
 _MOST = 16
 
@@ -28,7 +28,7 @@ class _Case:
     def holds(self, value: int) -> bool:
         if self.operator == "in":
             return value in self.constants
-        return _COMPARE[self.operator](value, self.constants[0])
+        return COMPARE[self.operator](value, self.constants[0])
 
 
 def by_rank(forest: Forest, tree: int, key: str) -> list[int]:

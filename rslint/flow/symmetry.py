@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from rslint.flow.forest import Site
 from rslint.flow.knowledge import Knowledge, site_of
 from rslint.flow.meaning import meaning_of
+from rslint.flow.rank_cases import COMPARE
 from rslint.flow.reasons import calls_of
 from rslint.project import ir
 from rslint.project.text import blocks, dotted, last_name, render, statements
 
 _GROUP_KEYWORDS = frozenset({"group", "process_group", "pg"})
-_COMPARE: dict[str, Callable[[int, int], bool]] = {
-    "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
-}  # fmt: skip
 _MEMBERS = frozenset({"world_size", "ranks", "rank"})
 
 
@@ -79,7 +76,7 @@ def _pass(test: ir.Expr, members: ir.Expr) -> bool:
     ranks = _constants(members)
     if ranks is None or not isinstance(test, ir.Compare) or len(test.operators) != 1:
         return True
-    bound, compare = test.comparators[0], _COMPARE.get(test.operators[0])
+    bound, compare = test.comparators[0], COMPARE.get(test.operators[0])
     if compare is None or not isinstance(bound, ir.Constant) or not isinstance(bound.value, int):
         return True
     return all(compare(rank, bound.value) for rank in ranks)
