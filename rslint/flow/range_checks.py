@@ -1,4 +1,4 @@
-"""Comparisons of a rank that come out alike on every rank: with the bounds of its range, and with no rank at all."""
+"""Comparisons of a rank with the bounds of its range, which come out alike on every rank."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from rslint.project import ir
 
 
 def is_range_check(e: ir.Compare, is_size: Callable[[ir.Expr], bool]) -> bool:
-    """`0 <= rank < world_size` is true of every rank there is, and -1 is the rank of a run without others. The caller
-    knows that a rank is compared; `is_size` tells the number of all ranks."""
+    """`0 <= rank < world_size` is true of every rank there is. The caller knows that a rank is compared; `is_size`
+    tells the number of all ranks."""
     operands = (e.left, *e.comparators)
     pairs = zip(operands, e.operators, operands[1:], strict=False)
     return all(_in_range(left, operator, right, is_size) for left, operator, right in pairs)
@@ -20,12 +20,4 @@ def _in_range(left: ir.Expr, operator: str, right: ir.Expr, is_size: Callable[[i
         return operator in ("<", "<=", ">", ">=")
     if isinstance(left, ir.Constant) and left.value == 0:
         return operator in ("<=", ">")
-    if _is_minus_one(right):
-        return operator in ("==", "!=", ">", "<=")
     return isinstance(right, ir.Constant) and right.value == 0 and operator in (">=", "<")
-
-
-def _is_minus_one(e: ir.Expr) -> bool:
-    if isinstance(e, ir.UnaryOp) and e.operator == "-":
-        return isinstance(e.operand, ir.Constant) and e.operand.value == 1
-    return isinstance(e, ir.Constant) and e.value == -1

@@ -151,7 +151,8 @@ class Reader:
 
     def _compare(self, e: ir.Compare, state: State) -> Sources:
         found = self._union((e.left, *e.comparators), state)
-        if any(s.kind == "rank-value" for s in found) and is_range_check(e, self.answers.is_size):
+        alike = self.answers.several(e) is not None or is_range_check(e, self.answers.is_size)
+        if alike and any(s.kind == "rank-value" for s in found):
             return frozenset(s for s in found if s.kind not in ("rank", "rank-value"))
         if all(operator in ("is", "is not") for operator in e.operators):
             # What is put into an object leaves it the same object.
