@@ -1,13 +1,18 @@
-"""The analysis of one project: everything a rule may ask, computed once and in an order that changes nothing."""
+"""The analysis of one project: everything a rule may ask, computed once, when it is first asked for."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TypeVar, cast
 
 from rslint.flow.answers import divergence_of
+from rslint.flow.compare import suspects_of
 from rslint.flow.forest import Site
 from rslint.flow.knowledge import Knowledge
-from rslint.flow.parallel import find_suspects
+from rslint.flow.override import overrides_of
+from rslint.flow.parallel import asked_of_each
 from rslint.flow.reasons import DEPTH, function_reasons
 from rslint.flow.record import FunctionRecord
 from rslint.flow.relevant import compute_effects
@@ -19,26 +24,58 @@ from rslint.project.links import Links
 from rslint.project.parsing import without_cycle_collection
 from rslint.project.project import Project
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class Analysis:
-    """What rules see: the project, its links and models, and the places where ranks may part."""
+    """What rules see: the project, its links and models, and what each family of rules asks for when it runs.
+
+    `jobs` are the processes that may take part, None for one for each usable CPU.
+    """
 
     project: Project
     links: Links
     models: Models
     knowledge: Knowledge
-    suspects: tuple[Suspect, ...]
+    jobs: int | None = None
+    memory: dict[str, object] = field(default_factory=dict, compare=False, repr=False)
+
+    @cached_property
+    def effects(self) -> Mapping[str, int]:
+        """The effect tree of every function that reaches a collective."""
+        with without_cycle_collection():
+            compute_effects(self.knowledge)
+        return self.knowledge.effects
+
+    @cached_property
+    def suspects(self) -> tuple[Suspect, ...]:
+        """The places where ranks may part, one per root, from the effects of the functions."""
+        with without_cycle_collection():
+            return _roots(find_suspects(self.knowledge, sorted(self.effects), self.jobs))
+
+    def once(self, question: str, compute: Callable[[], T]) -> T:
+        """What `compute` answers, computed when the question is asked for the first time."""
+        if question not in self.memory:
+            with without_cycle_collection():
+                self.memory[question] = compute()
+        return cast(T, self.memory[question])
 
 
 def analyse(project: Project, index: Index, jobs: int | None = None) -> Analysis:
-    """Effects of all functions that reach a collective, then the suspects of each, one per root."""
+    """The analysis of an indexed project. Nothing is computed before a rule asks for it."""
     links = Links(index)
-    knowledge = Knowledge(links, project.models)
-    with without_cycle_collection():
-        compute_effects(knowledge)
-        found = find_suspects(knowledge, jobs)
-    return Analysis(project, links, project.models, knowledge, _roots(found))
+    return Analysis(project, links, project.models, Knowledge(links, project.models), jobs)
+
+
+def find_suspects(knowledge: Knowledge, identities: Sequence[str], jobs: int | None) -> list[Suspect]:
+    """The suspects of functions whose effects are known, in order of function and place."""
+    return asked_of_each(knowledge, identities, _suspects, jobs)
+
+
+def _suspects(knowledge: Knowledge, identity: str) -> Iterator[Suspect]:
+    yield from suspects_of(knowledge, identity)
+    yield from overrides_of(knowledge, identity)
 
 
 def _roots(found: list[Suspect]) -> tuple[Suspect, ...]:
@@ -83,10 +120,11 @@ def _is_body(suspect: Suspect) -> bool:
     return suspect.kind == "exception" and suspect.reasons[0][0].kind == "body"
 
 
-def record_of(knowledge: Knowledge, identity: str) -> FunctionRecord:
+def record_of(analysis: Analysis, identity: str) -> FunctionRecord:
     """The record of one function: all that callers may know of it."""
+    knowledge = analysis.knowledge
     divergence = divergence_of(knowledge, identity)
-    tree = knowledge.effects.get(identity, 0)
+    tree = analysis.effects.get(identity, 0)
     return FunctionRecord(
         identity,
         tuple(knowledge.forest.encode(tree)),

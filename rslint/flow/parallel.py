@@ -1,47 +1,52 @@
-"""Suspects of many functions, shared among processes where that pays and is safe."""
+"""Questions about many functions, shared among processes where that pays and is safe."""
 
 from __future__ import annotations
 
 import multiprocessing
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar, cast
 
-from rslint.flow.compare import suspects_of
 from rslint.flow.knowledge import Knowledge
-from rslint.flow.override import overrides_of
-from rslint.flow.suspects import Suspect
 from rslint.project.index import start_method, usable_cpus
+
+T = TypeVar("T")
 
 _WORTH_A_PROCESS = 400
 _SHARE = 64
-_inherited: list[Knowledge] = []
+_inherited: list[tuple[Knowledge, Callable[[Knowledge, str], Iterable[Any]]]] = []
 
 
-def find_suspects(knowledge: Knowledge, jobs: int | None) -> list[Suspect]:
-    """The suspects of every function that reaches a collective, in order of function and place.
+def asked_of_each(
+    knowledge: Knowledge,
+    identities: Sequence[str],
+    question: Callable[[Knowledge, str], Iterable[T]],
+    jobs: int | None,
+) -> list[T]:
+    """What the question yields for each function, in order.
 
     Workers inherit the knowledge by forking; where that is not safe (another thread runs, another platform, a daemonic
     process) one process does it all. Answers do not depend on what was asked before, so both give the same.
     """
-    identities = sorted(knowledge.walks)
     processes = min(jobs or usable_cpus(), len(identities) // _WORTH_A_PROCESS + 1)
     context = start_method()
     if processes <= 1 or multiprocessing.current_process().daemon or context.get_start_method() != "fork":
-        return _suspects(knowledge, identities)
+        return _asked(knowledge, identities, question)
     shares = [identities[start : start + _SHARE] for start in range(0, len(identities), _SHARE)]
-    _inherited.append(knowledge)
+    _inherited.append((knowledge, question))
     try:
         with context.Pool(processes) as pool:
-            return [suspect for share in pool.map(_work, shares, chunksize=1) for suspect in share]
+            answered = pool.map(_work, shares, chunksize=1)
     finally:
         _inherited.pop()
+    return [answer for share in answered for answer in cast("list[T]", share)]
 
 
-def _work(identities: list[str]) -> list[Suspect]:
-    return _suspects(_inherited[-1], identities)
+def _work(identities: Sequence[str]) -> list[Any]:
+    knowledge, question = _inherited[-1]
+    return _asked(knowledge, identities, question)
 
 
-def _suspects(knowledge: Knowledge, identities: list[str]) -> list[Suspect]:
-    found: list[Suspect] = []
-    for identity in identities:
-        found += suspects_of(knowledge, identity)
-        found += overrides_of(knowledge, identity)
-    return found
+def _asked(
+    knowledge: Knowledge, identities: Sequence[str], question: Callable[[Knowledge, str], Iterable[T]]
+) -> list[T]:
+    return [answer for identity in identities for answer in question(knowledge, identity)]

@@ -1226,7 +1226,7 @@ def test_a_function_longer_than_the_recursion_limit(tmp_path: Path) -> None:
     analysis = analyse(project, build_index(project, 1), 1)
     assert [suspect.kind for suspect in analysis.suspects] == ["exit"]
     assert len(analysis.knowledge.walks["m:steps"].forks) == rows + 1
-    effect = record_of(analysis.knowledge, "m:steps").effect
+    effect = record_of(analysis, "m:steps").effect
     assert sum(node[0] == "collective" for node in effect) == rows
 
 

@@ -15,11 +15,8 @@ import pytest
 
 from rslint.flow.analysis import Analysis, analyse, record_of
 from rslint.flow.forest import Forest
-from rslint.flow.knowledge import Knowledge
 from rslint.flow.record import FunctionRecord
-from rslint.flow.relevant import compute_effects
 from rslint.project.index import build_index
-from rslint.project.links import Links
 from rslint.project.project import Project
 from tests.flow.trees import project_of, shown, written
 
@@ -109,8 +106,7 @@ def analysis(project: Project) -> Analysis:
 
 
 def records(analysis: Analysis) -> dict[str, FunctionRecord]:
-    k = analysis.knowledge
-    return {identity: record_of(k, identity) for identity in sorted(k.walks)}
+    return {identity: record_of(analysis, identity) for identity in sorted(analysis.effects)}
 
 
 def test_the_project_has_something_of_everything(analysis: Analysis) -> None:
@@ -155,10 +151,10 @@ def test_records_and_suspects_do_not_depend_on_the_order_of_files(
 
 
 def test_records_do_not_depend_on_what_was_asked_before(project: Project, analysis: Analysis) -> None:
-    """`analyse` has asked for all suspects; here the records are asked for first, the last function first."""
-    fresh = Knowledge(Links(build_index(project, 1)), project.models)
-    compute_effects(fresh)
-    asked = {identity: record_of(fresh, identity) for identity in sorted(fresh.walks, reverse=True)}
+    """All suspects have been asked for; here the records are asked for first, the last function first."""
+    assert analysis.suspects
+    fresh = analyse(project, build_index(project, 1))
+    asked = {identity: record_of(fresh, identity) for identity in sorted(fresh.effects, reverse=True)}
     assert msgspec.msgpack.encode(dict(sorted(asked.items()))) == msgspec.msgpack.encode(records(analysis))
 
 
