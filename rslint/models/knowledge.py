@@ -103,7 +103,9 @@ class Models:
     swallowing: frozenset[str]
     common_method_names: frozenset[str]
     markers: tuple[str, ...]
-    memory: dict[tuple[str, str, str | None], object] = field(default_factory=dict, compare=False, repr=False)
+    memory: dict[tuple[object, str, str | None], object] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
 
 _STRENGTHS = {

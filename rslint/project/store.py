@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from rslint.project import ir
+from rslint.project.anatomy import Dissected, anatomy
 from rslint.project.facts import ClassFacts, FileFacts, FunctionFacts
 from rslint.project.index import Index, decode_functions
 from rslint.project.source import Source, Unreadable, read_source
@@ -32,6 +33,7 @@ class FactStore:
         self._sources: dict[str, Source] = {}
         self._bodies: dict[str, Mapping[str, msgspec.Raw]] = {}
         self._lowered: dict[str, ir.Function] = {}
+        self._dissected: dict[str, tuple[Dissected, ...]] = {}
         self._called: dict[str, dict[str, list[str]]] = {}
         self._mentioned: dict[str, dict[str, list[str]]] = {}
         self._stored: dict[str, dict[str, list[str]]] = {}
@@ -98,6 +100,12 @@ class FactStore:
         if body is not None:
             return _FUNCTION.decode(body)
         raise KeyError(identity)
+
+    def dissected(self, identity: str) -> tuple[Dissected, ...]:
+        """The statements of a function with their expressions. Raises KeyError for unknown identities."""
+        if identity not in self._dissected:
+            self._dissected[identity] = anatomy(self.lowered(identity))
+        return self._dissected[identity]
 
     def modules_with(self, word: str) -> tuple[str, ...]:
         """The modules whose bytes hold the word."""
