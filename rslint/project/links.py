@@ -159,8 +159,12 @@ class Links:
     def resolve(self, function: str, expression: Expr) -> Target:
         """What a call, or a reference to something callable, in `function` reaches."""
         callee = expression.func if isinstance(expression, Call) else expression
-        found = self.evaluate(function, callee, LINKS)
-        receivers = self._receivers(function, callee)
+        receivers: Entities = ()
+        if isinstance(callee, Attribute):
+            receivers = self.evaluate(function, callee.value, LINKS)
+            found = evaluation.members_of(self, receivers, callee.attr, LINKS)
+        else:
+            found = self.evaluate(function, callee, LINKS)
         reached: set[str] = set()
         external: list[str] = []
         constructs: list[str] = []
@@ -196,9 +200,6 @@ class Links:
     def type_of(self, function: str, expression: Expr) -> tuple[str, ...]:
         """ClassIds and external dotted types the expression's value may have, in order of discovery."""
         return type_names(self.evaluate(function, expression, LINKS))
-
-    def _receivers(self, function: str, callee: Expr) -> Entities:
-        return self.evaluate(function, callee.value, LINKS) if isinstance(callee, Attribute) else ()
 
     def _called_as(self, entity: Entity) -> tuple[str, ...]:
         order = self.mro(entity.name)

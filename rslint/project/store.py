@@ -145,7 +145,8 @@ class FactStore:
     ) -> tuple[str, ...]:
         found: list[str] = []
         for module in modules:
-            found += self._table(module, tables, names_of).get(name, ())
+            table = tables.get(module)
+            found += (self._table(module, tables, names_of) if table is None else table).get(name, ())
         return tuple(sorted(found))
 
     def _table(
