@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
 from typing import Any
 
-from rslint.project.definitions import dotted_text, own_statements
+from rslint.project.definitions import dotted_text
 from rslint.project.facts import BindingFacts
 
 
-def attribute_bindings(method: Any, identity: str, receiver: str) -> list[BindingFacts]:
+def attribute_bindings(assignments: Iterable[ast.stmt], identity: str, receiver: str) -> list[BindingFacts]:
+    """Bindings a method's assignments make of attributes of its `receiver`."""
+
     def attribute_name(target: ast.AST) -> str:
         if (
             isinstance(target, ast.Attribute)
@@ -20,9 +23,7 @@ def attribute_bindings(method: Any, identity: str, receiver: str) -> list[Bindin
         return ""
 
     return [
-        binding
-        for statement in own_statements(method.body)
-        for binding in bindings_of(statement, identity, attribute_name)
+        binding for statement in assignments for binding in bindings_of(statement, identity, attribute_name)
     ]
 
 

@@ -19,6 +19,7 @@ from rslint.project.lower import lower_file
 from rslint.project.parsing import parse, problem_of, without_cycle_collection
 from rslint.project.project import Project
 from rslint.project.scan import DEFAULT_MARKERS, any_marker, words_of
+from rslint.project.scope_tree import file_scope
 from rslint.project.source import SourceFile, Unreadable, read_source
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -161,9 +162,9 @@ def _scan(file: SourceFile, data: bytes, marked: bool) -> _Scanned:
         return _Scanned(file.module, nothing, None, None, Unreadable(file.path, *problem_of(error)))
     if not marked:
         return _Scanned(file.module, nothing, None, None, None)
-    facts = extract_facts(tree, file.module, file.is_package)
-    yields = [number for number, row in enumerate(source.rows, 1) if "yield" in row]
-    lowered = encode_functions(lower_file(tree, file.module, file.is_package, yields))
+    scope = file_scope(tree, file.module)
+    facts = extract_facts(scope, file.is_package)
+    lowered = encode_functions(lower_file(scope, file.is_package))
     tables = (
         words_of(data).decode(errors="replace"),
         " ".join(defined_names(facts)),

@@ -6,13 +6,12 @@ All functions of a file are lowered from its tree where it is indexed; each is d
 from __future__ import annotations
 
 import ast
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rslint.project import ir
-from rslint.project.definitions import DEFINITIONS, Definition, definitions, imported_names
+from rslint.project.definitions import DEFINITIONS, Definition, imported_names
 from rslint.project.lower_expression import (
     DEPTH_LIMIT,
     constant,
@@ -22,6 +21,7 @@ from rslint.project.lower_expression import (
     operator_text,
     span_of,
 )
+from rslint.project.scope_tree import Scope, nested_scopes
 
 
 @dataclass(frozen=True)
@@ -33,75 +33,47 @@ class Setting:
     identities: dict[int, str]
 
 
-def lower_definition(
-    node: Definition,
-    identity: str,
-    owner: str | None,
-    is_package: bool = False,
-    may_yield: bool = True,
-) -> ir.Function:
-    """Lower a parsed `def`, or the body of a `class` as the function that executes it."""
-    setting = _setting(node.body, identity, is_package)
+def lower_scope(scope: Scope, is_package: bool = False) -> ir.Function:
+    """Lower a parsed `def`, the body of a `class` as the function that executes it, or a module's top level;
+    definitions in it are `Define` statements."""
+    if isinstance(scope.node, ast.Module):
+        return _lower_module(scope, scope.node, is_package)
+    node = scope.node
     is_class = isinstance(node, ast.ClassDef)
     return ir.Function(
-        identity=identity,
+        identity=scope.identity,
         name=node.name,
-        owner=owner,
+        owner=scope.owner or None,
         parameters=() if isinstance(node, ast.ClassDef) else _parameters(node.args),
         decorators=lower_all(node.decorator_list),
         returns=None if isinstance(node, ast.ClassDef) else lower_optional(node.returns),
-        body=_block(node.body, setting, 0),
+        body=_block(node.body, _setting(scope, is_package), 0),
         is_async=isinstance(node, ast.AsyncFunctionDef),
-        is_generator=may_yield and not is_class and has_yield(node.body),
+        is_generator=scope.uses.may_yield and not is_class and has_yield(node.body),
         span=span_of(node),
     )
 
 
-def lower_module(tree: ast.Module, module: str, is_package: bool = False) -> ir.Function:
-    """Lower a module's top level; definitions are `Define` statements."""
-    identity = module + ":"
+def _lower_module(scope: Scope, tree: ast.Module, is_package: bool) -> ir.Function:
     last = tree.body[-1] if tree.body else None
     end = (last.end_lineno or 1, last.end_col_offset or 0) if last else (1, 0)
     return ir.Function(
-        identity=identity,
+        identity=scope.identity,
         name="",
         owner=None,
         parameters=(),
         decorators=(),
         returns=None,
-        body=_block(tree.body, _setting(tree.body, identity, is_package), 0),
+        body=_block(tree.body, _setting(scope, is_package), 0),
         is_async=False,
         is_generator=False,
         span=ir.Span(1, 0, *end),
     )
 
 
-def lower_file(
-    tree: ast.Module, module: str, is_package: bool = False, yield_rows: Sequence[int] | None = None
-) -> dict[str, ir.Function]:
-    """Every function, method and module top level of one parsed file by identity, classes' bodies included.
-    `yield_rows`, ascending, are the rows that hold the word `yield`: only where one lies in a function is it looked for
-    in its tree."""
-    found = {module + ":": lower_module(tree, module, is_package)}
-    for node, identity, owner in nested_definitions(tree.body, module + ":"):
-        may_yield = yield_rows is None or (
-            bisect_right(yield_rows, node.end_lineno or node.lineno) > bisect_left(yield_rows, node.lineno)
-        )
-        found[identity] = lower_definition(node, identity, owner, is_package, may_yield=may_yield)
-    return found
-
-
-def nested_definitions(
-    body: Sequence[ast.AST], prefix: str, owner: str | None = None
-) -> Iterator[tuple[Definition, str, str | None]]:
-    """Every definition below a scope: node, identity and the class it stands in directly."""
-    pending = [(body, prefix, owner)]
-    while pending:
-        body, prefix, owner = pending.pop()
-        for node, name in definitions(body):
-            identity = prefix + name
-            yield node, identity, owner
-            pending.append((node.body, identity + ".", identity if isinstance(node, ast.ClassDef) else None))
+def lower_file(top: Scope, is_package: bool = False) -> dict[str, ir.Function]:
+    """Every function, method and module top level of one parsed file by identity, classes' bodies included."""
+    return {scope.identity: lower_scope(scope, is_package) for scope in (top, *nested_scopes(top))}
 
 
 def has_yield(body: Sequence[ast.AST]) -> bool:
@@ -116,11 +88,9 @@ def has_yield(body: Sequence[ast.AST]) -> bool:
     return False
 
 
-def _setting(body: Sequence[ast.stmt], identity: str, is_package: bool) -> Setting:
-    module, _, qualified = identity.partition(":")
-    prefix = f"{module}:{qualified}." if qualified else identity
-    identities = {id(node): prefix + name for node, name in definitions(body)}
-    return Setting(module, is_package, identities)
+def _setting(scope: Scope, is_package: bool) -> Setting:
+    identities = {id(inner.node): inner.identity for inner in scope.inner}
+    return Setting(scope.identity.partition(":")[0], is_package, identities)
 
 
 def _parameters(arguments: ast.arguments) -> tuple[ir.Parameter, ...]:
