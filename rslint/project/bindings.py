@@ -98,6 +98,8 @@ def annotation_text(node: ast.expr | None, depth: int = 0) -> str:
     """An annotation as source text; a string annotation's own text; "" where it holds anything unusual."""
     if node is None or depth > 8:
         return ""
+    if isinstance(node, ast.Name):
+        return node.id
     if isinstance(node, ast.Constant):
         return node.value if isinstance(node.value, str) else str(node.value) if node.value is None else ""
     if isinstance(node, ast.Subscript):

@@ -16,11 +16,13 @@ def is_overload(node: Definition) -> bool:
 
 def first_row(node: Definition) -> int:
     """The row of the first decorator, or of the definition itself."""
-    return min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+    return min([node.lineno, *[decorator.lineno for decorator in node.decorator_list]])
 
 
 def dotted_text(node: ast.AST) -> str:
     """`a.b().c` for names, attributes and calls (arguments left out); "" for everything else."""
+    if isinstance(node, ast.Name):
+        return node.id
     parts: list[str] = []
     while True:
         if isinstance(node, ast.Name):

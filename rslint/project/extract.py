@@ -67,7 +67,7 @@ def _function_facts(scope: Scope, node: Any) -> FunctionFacts:
     uses = scope.uses
     parameters = _parameter_facts(node.args)
     local = (uses.bound | {parameter.name for parameter in parameters}) - uses.declared_global
-    decorators = tuple(dotted_text(decorator) for decorator in node.decorator_list)
+    decorators = tuple([dotted_text(decorator) for decorator in node.decorator_list])
     stores = uses.stores | (uses.bound & uses.declared_global) | (uses.changed - local)
     defined = {inner.name for inner in scope.inner}
     return FunctionFacts(
@@ -90,18 +90,11 @@ def _function_facts(scope: Scope, node: Any) -> FunctionFacts:
 
 
 def _parameter_facts(arguments: ast.arguments) -> tuple[ParameterFacts, ...]:
-    keywords = {id(node) for node in arguments.kwonlyargs}
-
-    def kind(node: ast.arg) -> str:
-        if node is arguments.vararg:
-            return "args"
-        if node is arguments.kwarg:
-            return "kwargs"
-        return "keyword" if id(node) in keywords else "positional"
-
     return tuple(
-        ParameterFacts(node.arg, kind(node), annotation_text(node.annotation))
-        for node in parameter_nodes(arguments)
+        [
+            ParameterFacts(node.arg, kind, annotation_text(node.annotation))
+            for node, kind in parameter_nodes(arguments)
+        ]
     )
 
 

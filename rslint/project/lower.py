@@ -94,33 +94,33 @@ def _setting(scope: Scope, is_package: bool) -> Setting:
 
 
 def _parameters(arguments: ast.arguments) -> tuple[ir.Parameter, ...]:
-    def parameter(node: ast.arg, kind: str, default: ast.expr | None = None) -> ir.Parameter:
-        annotation = lower_optional(node.annotation)
-        return ir.Parameter(node.arg, kind, annotation, lower_optional(default))
-
     positional = [*arguments.posonlyargs, *arguments.args]
     missing: list[ast.expr | None] = [None] * (len(positional) - len(arguments.defaults))
     found = [
-        parameter(node, "positional", value)
+        _parameter(node, "positional", value)
         for node, value in zip(positional, missing + list(arguments.defaults), strict=True)
     ]
     if arguments.vararg:
-        found.append(parameter(arguments.vararg, "args"))
+        found.append(_parameter(arguments.vararg, "args"))
     found += [
-        parameter(node, "keyword", value)
+        _parameter(node, "keyword", value)
         for node, value in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
     ]
     if arguments.kwarg:
-        found.append(parameter(arguments.kwarg, "kwargs"))
+        found.append(_parameter(arguments.kwarg, "kwargs"))
     return tuple(found)
 
 
+def _parameter(node: ast.arg, kind: str, default: ast.expr | None = None) -> ir.Parameter:
+    return ir.Parameter(node.arg, kind, lower_optional(node.annotation), lower_optional(default))
+
+
 def _block(body: Sequence[ast.stmt], setting: Setting, depth: int) -> tuple[ir.Stmt, ...]:
-    return tuple([_statement(node, setting, depth) for node in body])
+    return tuple([_statement(node, setting, depth) for node in body]) if body else ()
 
 
-def _statement(node: ast.stmt, setting: Setting, depth: int) -> ir.Stmt:
-    span = span_of(node)
+def _statement(node: Any, setting: Setting, depth: int) -> ir.Stmt:
+    span = ir.Span(node.lineno, node.col_offset, node.end_lineno, node.end_col_offset)
     if depth > DEPTH_LIMIT:
         return ir.ExprStmt(span, ir.Other(span, "too-deep", ()))
     return _STATEMENTS.get(type(node), _unknown)(node, span, setting, depth + 1)
@@ -140,8 +140,8 @@ def _annotated(node: ast.AnnAssign, span: ir.Span, setting: Setting, depth: int)
 
 
 def _augmented(node: ast.AugAssign, span: ir.Span, setting: Setting, depth: int) -> ir.Stmt:
-    target, value = lower_all((node.target, node.value))
-    return ir.Assign(span, (target,), value, operator=operator_text(node.op))
+    target, value = lower_expression(node.target), lower_expression(node.value)
+    return ir.Assign(span, (target,), value, None, operator_text(node.op))
 
 
 def _type_alias(node: Any, span: ir.Span, setting: Setting, depth: int) -> ir.Stmt:
@@ -176,7 +176,7 @@ def _while(node: ast.While, span: ir.Span, setting: Setting, depth: int) -> ir.S
 
 
 def _for(node: ast.For | ast.AsyncFor, span: ir.Span, setting: Setting, depth: int) -> ir.Stmt:
-    target, iterable = lower_all((node.target, node.iter))
+    target, iterable = lower_expression(node.target), lower_expression(node.iter)
     body, orelse = _block(node.body, setting, depth), _block(node.orelse, setting, depth)
     return ir.For(span, target, iterable, body, orelse, isinstance(node, ast.AsyncFor))
 

@@ -52,9 +52,9 @@ def collect_uses(body: Iterable[ast.AST]) -> Uses:
     pending: list[Any] = list(body)
     while pending:
         node = pending.pop()
-        kind = node.__class__
+        kind = type(node)
         if kind is ast.Name:
-            (mentions if node.ctx.__class__ is ast.Load else bound).add(node.id)
+            (mentions if type(node.ctx) is ast.Load else bound).add(node.id)
         elif kind is not ast.Constant:
             _VISITS[kind](node, uses, pending)
     for found in (uses.assignments, uses.imports, uses.definitions):
@@ -67,9 +67,9 @@ def _position(node: ast.stmt) -> tuple[int, int]:
 
 
 def _visit_parts(node: ast.AST, uses: Uses, pending: list[Any]) -> None:
-    for name in _CHILDREN[node.__class__]:
+    for name in _CHILDREN[type(node)]:
         child = getattr(node, name)
-        if child.__class__ is list:
+        if type(child) is list:
             pending += child
         else:
             pending.append(child)
@@ -80,19 +80,19 @@ def _visit_nothing(node: ast.AST | None, uses: Uses, pending: list[Any]) -> None
 
 
 def _visit_attribute(node: ast.Attribute, uses: Uses, pending: list[Any]) -> None:
-    (uses.mentions if node.ctx.__class__ is ast.Load else uses.stores).add(node.attr)
+    (uses.mentions if type(node.ctx) is ast.Load else uses.stores).add(node.attr)
     _visit_receiver(node.value, uses, pending)
 
 
 def _visit_call(node: ast.Call, uses: Uses, pending: list[Any]) -> None:
     func = node.func
-    if func.__class__ is ast.Attribute:
+    if type(func) is ast.Attribute:
         uses.calls.add(func.attr)
         receiver = func.value
         if func.attr in MUTATORS:
             _visit_change(receiver, uses)
         _visit_receiver(receiver, uses, pending)
-    elif func.__class__ is ast.Name:
+    elif type(func) is ast.Name:
         uses.calls.add(func.id)
     else:
         pending.append(func)
@@ -105,7 +105,7 @@ def _visit_receiver(node: ast.AST, uses: Uses, pending: list[Any]) -> None:
     """The object an attribute is taken of: its names are receivers, not values that are passed on."""
     while isinstance(node, ast.Attribute):
         node = node.value
-    if node.__class__ is not ast.Name:
+    if type(node) is not ast.Name:
         pending.append(node)
 
 
@@ -119,7 +119,7 @@ def _visit_change(node: ast.AST, uses: Uses) -> None:
 
 
 def _visit_subscript(node: ast.Subscript, uses: Uses, pending: list[Any]) -> None:
-    if node.ctx.__class__ is not ast.Load:
+    if type(node.ctx) is not ast.Load:
         _visit_change(node.value, uses)
     pending += (node.value, node.slice)
 
