@@ -39,6 +39,8 @@ def lower_expression(node: Any, depth: int = 0) -> ir.Expr:
     span = ir.Span(node.lineno, node.col_offset, node.end_lineno, node.end_col_offset)
     if depth > DEPTH_LIMIT:
         return ir.Other(span, "too-deep", ())
+    if type(node) is ast.Name:  # half of all expressions
+        return ir.Name(span, node.id)
     return _LOWERINGS.get(type(node), _unknown)(node, span, depth + 1)
 
 
@@ -52,10 +54,6 @@ def lower_all(nodes: Sequence[ast.expr], depth: int = 0) -> tuple[ir.Expr, ...]:
     if len(nodes) < 2:
         return (lower_expression(nodes[0], depth),) if nodes else ()
     return tuple([lower_expression(node, depth) for node in nodes])
-
-
-def _name(node: ast.Name, span: ir.Span, depth: int) -> ir.Expr:
-    return ir.Name(span, node.id)
 
 
 def constant(value: object, span: ir.Span) -> ir.Constant:
@@ -208,7 +206,6 @@ def _without_literals(nodes: Iterable[ast.AST | None]) -> list[ast.expr]:
 
 
 _LOWERINGS: dict[type[ast.AST], Callable[..., ir.Expr]] = {
-    ast.Name: _name,
     ast.Constant: _constant,
     ast.Attribute: _attribute,
     ast.Call: _call,
