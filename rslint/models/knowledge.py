@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from rslint.models import schema
+from rslint.models.lock_knowledge import LockModels, compile_locks
 from rslint.models.load import ModelError, built_in_files, read_model_file
 from rslint.models.patterns import CallTable, Entry, Names, Receivers, call_table, names
 
@@ -103,6 +104,7 @@ class Models:
     swallowing: frozenset[str]
     common_method_names: frozenset[str]
     markers: tuple[str, ...]
+    locks: LockModels
     memory: dict[tuple[str, str, str | None], object] = field(default_factory=dict, compare=False, repr=False)
 
 
@@ -218,6 +220,7 @@ def compile_models(files: Sequence[schema.ModelFile]) -> Models:
         swallowing=frozenset(name for table in every(lambda f: f.swallowing) for name in table.names),
         common_method_names=frozenset(name for file in files for name in file.common.methods),
         markers=tuple(sorted({marker for file in files for marker in file.common.markers})),
+        locks=compile_locks(files),
     )
 
 

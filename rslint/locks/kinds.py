@@ -1,0 +1,64 @@
+"""Which expressions are locks, of what kind, and which name one and the same lock."""
+
+from __future__ import annotations
+
+from rslint.flow.knowledge import Knowledge
+from rslint.locks.state import Names, bindings_of, names_of, state_of, types_of
+from rslint.models.lock_queries import is_no_lock, lock_constructors, lock_kind, lock_name
+from rslint.project import ir
+from rslint.project.text import last_name, render, statements
+
+_OWN_ARGUMENT = "Condition"
+
+
+def kind_of(k: Knowledge, identity: str, names: Names, e: ir.Expr) -> str | None:
+    """The kind of lock an expression is: "thread", "task", "own" (a class of the project), "named" (only its name
+    tells), or None."""
+    types = types_of(k, identity, names, e)
+    if types:
+        return lock_kind(k.models, types)
+    name = last_name(e)
+    if name is None and isinstance(e, ir.Subscript):
+        return kind_of(k, identity, names, e.value) if lock_name(k.models, render(e.value)) else None
+    return "named" if name is not None and lock_name(k.models, name) else None
+
+
+def holds_nothing(k: Knowledge, identity: str, e: ir.Expr) -> bool:
+    """Whether an expression is `nullcontext()`."""
+    if not isinstance(e, ir.Call):
+        return False
+    return is_no_lock(k.models, k.links.resolve(identity, e).external)
+
+
+def lock_text(k: Knowledge, identity: str, names: Names, e: ir.Expr) -> str:
+    """One text for one lock in the functions of a class: the state it is kept in, else its source text. A condition
+    made of a lock is that lock."""
+    state = state_of(names, e)
+    if state is None:
+        return render(e)
+    key = ("same lock", names.owner or names.module, state)
+    return k.links.remember(key, lambda: _underlying(k, names, state) or state)
+
+
+def _underlying(k: Knowledge, names: Names, state: str) -> str | None:
+    """The lock that `Condition(self.lock)` is made of."""
+    for binding in bindings_of(k, names, state):
+        if not binding.value.endswith(f"{_OWN_ARGUMENT}()") or not binding.function:
+            continue
+        function = k.links.ir(binding.function)
+        inner = names_of(k, function)
+        for statement in statements(function.body):
+            if isinstance(statement, ir.Assign) and any(state_of(inner, t) == state for t in statement.targets):
+                value = statement.value
+                if isinstance(value, ir.Call) and value.args:
+                    return state_of(inner, value.args[0])
+    return None
+
+
+def constructing_functions(k: Knowledge) -> tuple[str, ...]:
+    """The functions that make a lock, or name its constructor (`default_factory=Lock`), sorted."""
+    found: set[str] = set()
+    for name in lock_constructors(k.models):
+        found.update(k.links.calling(name))
+        found.update(k.links.mentioning(name))
+    return tuple(sorted(found))
