@@ -9,7 +9,7 @@ from rslint.flow.forest import Site
 from rslint.flow.knowledge import Knowledge, site_of
 from rslint.flow.record import Step
 from rslint.locks.held import Held, View, nodes_of, view_of
-from rslint.locks.kinds import holds_nothing, kind_of
+from rslint.locks.kinds import holds_nothing, kind_of, shared
 from rslint.locks.sharing import Write, writes_of
 from rslint.locks.state import state_of
 from rslint.locks.suspects import LockSuspect
@@ -112,7 +112,7 @@ def _judged(k: Knowledge, view: View, choice: _Choice) -> Iterator[LockSuspect]:
         if answer.held & view.held[entered]:
             continue  # the lock under which the state was read is still held
         writes = [w for w in writes_of(k, view.names, answer.state) if w.view.identity != view.identity]
-        if not writes or all(write.locks & view.locks(entered) for write in writes):
+        if not writes or all(shared(write.locks, view.locks(entered)) for write in writes):
             continue
         if view.function.is_async and not _lets_others_run(k, view, choice.statement):
             continue

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rslint.flow.knowledge import Knowledge
 from rslint.locks.kinds import constructing_functions
 from rslint.locks.state import Names, family, names_of
@@ -59,6 +61,38 @@ def _methods(k: Knowledge, owner: str) -> tuple[str, ...]:
             if any(identity.startswith(f"{class_id}.") for class_id in related):
                 found.append(identity)
     return tuple(found)
+
+
+def sharing_functions(k: Knowledge) -> tuple[str, ...]:
+    """The functions that may use what a lock guards (methods of classes that have one, functions of modules that
+    have one), and the coroutines, sorted; those in tests left out."""
+    return k.links.remember(("sharing functions",), lambda: _sharing_functions(k))
+
+
+def _sharing_functions(k: Knowledge) -> tuple[str, ...]:
+    found = set(locking_functions(k))
+    asked: set[str] = set()
+    for identity in constructing_functions(k):
+        names = owner_of(k, identity)
+        if (names.owner or names.module) not in asked:
+            asked.add(names.owner or names.module)
+            found.update(neighbours(k, names))
+    found.update(coroutines(k))
+    return tuple(sorted(identity for identity in found if not outside_production(identity.partition(":")[0])))
+
+
+def coroutines(k: Knowledge) -> tuple[str, ...]:
+    """The coroutines of the project that are not in tests, sorted."""
+    return k.links.remember(("coroutines",), lambda: tuple(sorted(_coroutines(k))))
+
+
+def _coroutines(k: Knowledge) -> Iterator[str]:
+    for module in k.links.modules_naming("await"):
+        if not outside_production(module):
+            for identity in k.links.functions_of(module):
+                facts = k.links.store.function(identity)
+                if facts is not None and facts.is_async:
+                    yield identity
 
 
 def owner_of(k: Knowledge, identity: str) -> Names:

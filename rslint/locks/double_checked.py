@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rslint.flow.graph import EdgeKind
 from rslint.flow.knowledge import Knowledge, site_of
 from rslint.flow.record import Step
-from rslint.locks.accesses import Access
-from rslint.locks.domains import locking_functions, neighbours
+from rslint.flow.graph import CfgNode
+from rslint.locks.accesses import Access, evaluated
+from rslint.locks.domains import neighbours
 from rslint.locks.held import BY_CALLER, Held, View, view_of
-from rslint.locks.paths import Test, absent_edge, between, deciding_edge, reachable, tests_of
+from rslint.locks.paths import Test, absent_edge, deciding_edge, reachable, tests_of
 from rslint.locks.state import constructing, names_of
 from rslint.locks.suspects import LockSuspect
 from rslint.locks.suspension import suspends
+from rslint.models.lock_queries import gives_back
 from rslint.project import ir
-from rslint.project.text import render
+from rslint.project.text import last_name, render, walk
+
+_MUTABLE = frozenset({"builtins.dict", "builtins.list", "builtins.set", "builtins.bytearray", "builtins.object"})
 
 
 def broken_double_checks(k: Knowledge, identity: str) -> Iterator[LockSuspect]:
@@ -55,7 +58,7 @@ def _judged(
     if outer is None:
         return None
     if not _tested_again(view, tests, held, access, node):
-        return _missing(view, outer, held, node, access) if _makes(access) else None
+        return _missing(view, outer, held, node, access) if _makes(k, view, access) else None
     if not _lets_pass(view, outer, access, node):
         return None
     later = _later_work(k, view, held, node, access)
@@ -90,10 +93,13 @@ def _tested_again(view: View, tests: tuple[Test, ...], held: Held, access: Acces
     )
 
 
-def _makes(access: Access) -> bool:
+def _makes(k: Knowledge, view: View, access: Access) -> bool:
     """Whether what is stored is made anew each time: two of it are not the same."""
     value = access.value.value if isinstance(access.value, ir.Await) else access.value
-    return isinstance(value, ir.Call | ir.Collection | ir.Comprehension)
+    if isinstance(value, ir.Call):
+        external = k.links.resolve(view.identity, value).external or ""
+        return not external.startswith("builtins.") or external in _MUTABLE
+    return isinstance(value, ir.Collection | ir.Comprehension) and value.kind != "tuple"
 
 
 def _missing(view: View, outer: Test, held: Held, node: int, access: Access) -> LockSuspect | None:
@@ -139,6 +145,8 @@ def _later_work(
     for index in after:
         if index in stores_again or view.cfg.nodes[index].kind not in ("statement", "with", "iterate"):
             continue
+        if _gives_back(k, view.cfg.nodes[index]):
+            continue  # the end of something is claimed before it is done, so that it is done once
         if suspends(k, view.function, view.cfg.nodes[index]):
             return index, "awaits"
         for other in view.accesses[index]:
@@ -147,6 +155,14 @@ def _later_work(
             if other.state == access.state and _configures(view, index, other):
                 return index, "uses"
     return None
+
+
+def _gives_back(k: Knowledge, node: CfgNode) -> bool:
+    return any(
+        isinstance(e, ir.Call) and gives_back(k.models, last_name(e.func) or "")
+        for part in evaluated(node)
+        for e in walk(part)
+    )
 
 
 def _needed(k: Knowledge, view: View, access: Access, other: Access) -> bool:
@@ -251,10 +267,3 @@ def _suspect(
     return LockSuspect(kind, view.identity, place, place, text, held.lock, text, "default", detail, steps)
 
 
-def suspects_under_locks(k: Knowledge) -> tuple[str, ...]:
-    """The functions to ask, in order."""
-    return locking_functions(k)
-
-
-_UNUSED: tuple[EdgeKind, ...] = ()
-_ = between

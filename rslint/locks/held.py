@@ -16,7 +16,7 @@ from rslint.flow.knowledge import Knowledge
 from rslint.flow.reasons import calls_named
 from rslint.flow.solver import solve
 from rslint.locks.accesses import Access, accesses_at, evaluated
-from rslint.locks.kinds import kind_of, lock_text
+from rslint.locks.kinds import ANY, kind_of, lock_text, synchronised
 from rslint.locks.state import Names, names_of
 from rslint.project import ir
 from rslint.project.text import walk
@@ -64,6 +64,8 @@ def _view(k: Knowledge, identity: str, depth: int) -> View:
     cfg = graph_of(k, function)
     accesses = tuple(accesses_at(names, node) for node in cfg.nodes)
     inherited = frozenset(Held(lock, BY_CALLER) for lock in inherited_locks(k, identity, depth))
+    if synchronised(k, identity) or caller_locks_by_name(identity):
+        inherited |= {Held(ANY, BY_CALLER)}
     return View(function, names, cfg, accesses, _held(k, identity, names, cfg, inherited))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from rslint.flow.knowledge import Knowledge
 from rslint.locks.state import Names, bindings_of, names_of, state_of, types_of
 from rslint.models.lock_queries import is_no_lock, lock_constructors, lock_kind, lock_name
@@ -9,6 +11,10 @@ from rslint.project import ir
 from rslint.project.text import last_name, render, statements
 
 _OWN_ARGUMENT = "Condition"
+_SIDE = re.compile(r"_*(gen_)?(r|w|read|write|reader|writer|shared|exclusive)(_?lock(ed)?)?|rlock|wlock")
+_SYNCHRONISED = re.compile(r"synchroni[sz]ed|(^|_)lock(ed)?(_|$)|mutex")
+ANY = "*"
+"""The lock of a function whose decorator takes one that is not known."""
 
 
 def kind_of(k: Knowledge, identity: str, names: Names, e: ir.Expr) -> str | None:
@@ -31,13 +37,46 @@ def holds_nothing(k: Knowledge, identity: str, e: ir.Expr) -> bool:
 
 
 def lock_text(k: Knowledge, identity: str, names: Names, e: ir.Expr) -> str:
-    """One text for one lock in the functions of a class: the state it is kept in, else its source text. A condition
-    made of a lock is that lock."""
+    """One text for one lock in the functions of a class: the state it is kept in, else its source text. Both sides of
+    a reader-writer lock are that lock, a condition made of a lock is that lock, and a local is what it is assigned."""
+    e = _whole(_assigned(k, identity, names, e))
     state = state_of(names, e)
     if state is None:
         return render(e)
     key = ("same lock", names.owner or names.module, state)
     return k.links.remember(key, lambda: _underlying(k, names, state) or state)
+
+
+def _whole(e: ir.Expr) -> ir.Expr:
+    """`self.lock` of `self.lock.writer_lock` and of `self.lock.read(timeout=1)`."""
+    side = e.func if isinstance(e, ir.Call) else e
+    return side.value if isinstance(side, ir.Attribute) and _SIDE.fullmatch(side.attr) else e
+
+
+def _assigned(k: Knowledge, identity: str, names: Names, e: ir.Expr) -> ir.Expr:
+    """What a local with one value stands for; of a choice between a lock and nothing, the lock."""
+    if not isinstance(e, ir.Name) or e.id not in names.hidden:
+        return e
+    bindings = k.links.local_names(identity).bindings.get(e.id, ())
+    if len(bindings) != 1 or bindings[0].kind != "value" or bindings[0].expression is None:
+        return e
+    value = bindings[0].expression
+    if isinstance(value, ir.IfExp):
+        value = value.body if holds_nothing(k, identity, value.orelse) else value.orelse
+    return value if isinstance(value, ir.Name | ir.Attribute) else e
+
+
+def synchronised(k: Knowledge, identity: str) -> bool:
+    """Whether a decorator of the function takes a lock around all of it."""
+    facts = k.links.store.function(identity)
+    return facts is not None and any(
+        _SYNCHRONISED.search(text.partition("(")[0].rpartition(".")[2]) for text in facts.decorators
+    )
+
+
+def shared(left: frozenset[str], right: frozenset[str]) -> bool:
+    """Whether two locksets have a lock in common, as far as that is known."""
+    return bool(left & right) or ANY in left or ANY in right
 
 
 def _underlying(k: Knowledge, names: Names, state: str) -> str | None:

@@ -56,9 +56,12 @@ def _assigned(view: View) -> dict[str, list[tuple[int, ir.Expr]]]:
     return {name: values for name, values in found.items() if len(values) <= _MEMORY}
 
 
-def reachable(cfg: Cfg, starts: Iterable[int], without: frozenset[int] = frozenset()) -> frozenset[int]:
-    """The nodes that control may come to from `starts`, these included, by normal edges, never through `without`."""
-    edges = successors(cfg, exceptional=False)
+def reachable(
+    cfg: Cfg, starts: Iterable[int], without: frozenset[int] = frozenset(), exceptional: bool = False
+) -> frozenset[int]:
+    """The nodes that control may come to from `starts`, these included, never through `without`; by exceptions only
+    where `exceptional`."""
+    edges = successors(cfg, exceptional)
     seen: set[int] = set()
     pending = [start for start in starts if start not in without]
     while pending:
@@ -71,13 +74,16 @@ def reachable(cfg: Cfg, starts: Iterable[int], without: frozenset[int] = frozens
 
 def deciding_edge(cfg: Cfg, branch: int, target: int) -> EdgeKind | None:
     """The only edge of a branch by which control comes to `target` without passing the branch again; None where both
-    edges lead there, or none."""
-    leading = [
-        edge.kind
-        for edge in successors(cfg, exceptional=False)[branch]
-        if target in reachable(cfg, (edge.target,), frozenset({branch}))
-    ]
-    return leading[0] if len(leading) == 1 else None
+    edges lead there, or none. Exceptions count where nothing else leads there."""
+    for exceptional in (False, True):
+        leading = [
+            edge.kind
+            for edge in successors(cfg, exceptional=False)[branch]
+            if target in reachable(cfg, (edge.target,), frozenset({branch}), exceptional)
+        ]
+        if leading:
+            return leading[0] if len(leading) == 1 else None
+    return None
 
 
 def between(cfg: Cfg, start: int, end: int) -> frozenset[int]:

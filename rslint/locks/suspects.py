@@ -7,6 +7,8 @@ import msgspec
 from rslint.flow.forest import Site
 from rslint.flow.record import Step
 
+ALSO = "the same here"
+
 
 class LockSuspect(msgspec.Struct, frozen=True, array_like=True):
     """`kind` is the question that found it: "conditional-lock", "double-checked", "early-publication", "eviction",

@@ -20,6 +20,7 @@ class LockModels:
     no_locks: frozenset[str]
     makers: Names
     enders: frozenset[str]
+    phases: Names
     snapshots: frozenset[str]
 
 
@@ -35,5 +36,6 @@ def compile_locks(files: Sequence[schema.ModelFile]) -> LockModels:
         no_locks=frozenset(name for file in files for table in file.no_lock for name in table.names),
         makers=names(name for file in files for table in file.once for name in table.makers),
         enders=frozenset(name for file in files for table in file.once for name in table.enders),
+        phases=names(name for file in files for table in file.once for name in table.phases),
         snapshots=frozenset(name for file in files for table in file.snapshot for name in table.names),
     )

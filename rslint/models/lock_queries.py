@@ -45,6 +45,11 @@ def gives_back(models: Models, method: str) -> bool:
     return method in models.locks.enders
 
 
+def runs_once(models: Models, name: str) -> bool:
+    """Whether a function of this name starts or ends an object, and so runs once for it."""
+    return last_part(name) in models.locks.phases
+
+
 def takes_copy(models: Models, dotted: str | None) -> bool:
     """Whether this function copies what it is given at once."""
     return dotted in models.locks.snapshots

@@ -152,10 +152,12 @@ class NoLockTable(Table, frozen=True, kw_only=True):
 
 class OnceTable(Table, frozen=True, kw_only=True):
     """`makers`: last names of calls whose result is not to be made twice (a pool, a connection); `enders`: methods
-    that such a thing is given back with, which show that it is one."""
+    that such a thing is given back with, which show that it is one; `phases`: functions that start or end an object,
+    and run once for it."""
 
     makers: tuple[str, ...] = ()
     enders: tuple[str, ...] = ()
+    phases: tuple[str, ...] = ()
 
 
 class SnapshotTable(Table, frozen=True, kw_only=True):
