@@ -5,6 +5,7 @@ Between two awaits a coroutine runs alone; at an await every other task may run,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -18,11 +19,13 @@ from rslint.locks.state import constructing, names_of, state_of
 from rslint.locks.suspects import LockSuspect
 from rslint.locks.suspension import suspends
 from rslint.locks.twice import harm_of_two
+from rslint.models.lock_queries import owned_key
 from rslint.project import ir
 from rslint.project.scopes import nodes
-from rslint.project.text import render
+from rslint.project.text import render, walk
 
-_ADDING = frozenset({"append", "add", "insert", "extend", "appendleft", "put"})
+_LAZY = re.compile(r"(^|_)(ensure|get|lazy|connect|open|acquire|create|load|resolve|fetch|lookup)(_|$)")
+_ADDING = frozenset({"append", "insert", "extend", "appendleft"})
 
 
 class _Gap(NamedTuple):
@@ -106,7 +109,7 @@ def _same(tested: Access, act: Access) -> bool:
     if tested.state != act.state:
         return False
     if act.how == "store-item":
-        return tested.key == act.key
+        return tested.key == act.key and tested.how in ("member", "item", "method")
     return True
 
 
@@ -122,6 +125,8 @@ def _judged(
     absent = absent_edge(gap.test, origin)
     if gap.access.how != "method" and absent != edge:
         return None
+    if gap.access.how == "store-item" and owned_key(k.models, gap.access.key):
+        return None
     harm = harm_of_two(k, view, gap.act, gap.access)
     if harm is None or not runs_in_many_tasks(k, view.identity):
         return None
@@ -129,10 +134,21 @@ def _judged(
     text = shown + (f"[{gap.access.key}]" if gap.access.how == "store-item" else "")
     place = site_of(view.identity, gap.access.node)
     awaited = view.cfg.nodes[gap.awaits].origin
-    steps = [Step("is tested here", site_of(view.identity, gap.test.access.node))]
+    steps = [Step("is tested here", site_of(gap.test.function or view.identity, gap.test.access.node))]
     if awaited is not None and gap.awaits != gap.act:
         steps.append(Step("other tasks run here", site_of(view.identity, awaited)))
-    return LockSuspect("await", view.identity, place, place, shown, "", text, "default", harm, tuple(steps))
+    tier = "default" if gap.access.how == "method" or _is_lazy(view, gap.access.state) else "preview"
+    return LockSuspect("await", view.identity, place, place, shown, "", text, tier, harm, tuple(steps))
+
+
+def _is_lazy(view: View, state: str) -> bool:
+    """Whether the coroutine makes what is missing for whoever comes first: it says so, or gives the state back."""
+    if _LAZY.search(view.function.name):
+        return True
+    return any(
+        isinstance(node.origin, ir.Return) and any(access.state == state for access in view.accesses[node.index])
+        for node in view.cfg.nodes
+    )
 
 
 def _claimed(view: View, tests: tuple[Test, ...], waiting: frozenset[int], gap: _Gap) -> bool:
@@ -172,7 +188,7 @@ def _tests_of_helpers(k: Knowledge, view: View) -> tuple[Test, ...]:
             inner = view_of(k, callee, 0)
             if inner.names.owner == view.names.owner:
                 found += [
-                    Test(branch, node.index, test.access) for branch in branches for test in _refusals(inner)
+                    Test(branch, node.index, test.access, callee) for branch in branches for test in _refusals(inner)
                 ]
     return tuple(found)
 
@@ -188,6 +204,4 @@ def _refusals(inner: View) -> list[Test]:
 
 
 def _names(e: ir.Expr) -> Iterator[ir.Name]:
-    from rslint.project.text import walk
-
     return (inner for inner in walk(e) if isinstance(inner, ir.Name))

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 from rslint.flow.knowledge import Knowledge, site_of
 from rslint.flow.record import Step
+import msgspec
+
 from rslint.flow.graph import CfgNode
 from rslint.locks.accesses import Access, evaluated
 from rslint.locks.domains import neighbours
@@ -62,7 +64,20 @@ def _judged(
     if not _lets_pass(view, outer, access, node):
         return None
     later = _later_work(k, view, held, node, access)
-    return None if later is None else _early(view, outer, held, access, later)
+    if later is None:
+        return None
+    found = _early(view, outer, held, access, later)
+    if later[1] == "uses" and not _gives_out(view, access.state):
+        return msgspec.structs.replace(found, tier="preview")
+    return found
+
+
+def _gives_out(view: View, state: str) -> bool:
+    """Whether the function returns the state: its callers then use what may not be ready."""
+    return any(
+        isinstance(node.origin, ir.Return) and any(a.state == state for a in view.accesses[node.index])
+        for node in view.cfg.nodes
+    )
 
 
 def _outer(view: View, tests: tuple[Test, ...], held: Held, access: Access, node: int) -> Test | None:

@@ -16,7 +16,7 @@ from rslint.locks.sharing import Write, writers_of, writes_of
 from rslint.locks.state import Names, constructing, names_of, state_of, types_of
 from rslint.locks.suspects import LockSuspect
 from rslint.locks.suspension import suspends
-from rslint.models.lock_queries import gives_back
+from rslint.models.lock_queries import gives_back, runs_once
 from rslint.project import ir
 from rslint.project.scopes import nodes
 from rslint.project.text import render, statements, walk
@@ -114,7 +114,7 @@ def _between_threads(k: Knowledge, view: View, found: _Iteration) -> LockSuspect
     if not guarded or view.function.is_async or _is_caught(view, found):
         return None
     every = [w for w in writes_of(k, view.names, found.state) if w.access.resizes]
-    certain = all(w.locks for w in every) and not gives_back(k.models, view.function.name)
+    certain = all(w.locks for w in every) and not _is_phase(k, view)
     return _suspect(view, found, guarded[0], "default" if certain else "preview", "threads")
 
 
@@ -139,7 +139,14 @@ def _between_tasks(k: Knowledge, view: View, found: _Iteration) -> LockSuspect |
         for write in writes_of(k, view.names, found.state)
         if write.access.resizes and write.view.identity != view.identity and not shared(write.locks, here)
     ]
-    return _suspect(view, found, writes[0], "default", "tasks") if writes else None
+    tier = "preview" if _is_phase(k, view) else "default"
+    return _suspect(view, found, writes[0], tier, "tasks") if writes else None
+
+
+def _is_phase(k: Knowledge, view: View) -> bool:
+    """Whether the function starts or ends its object: others may not run yet, or no longer."""
+    name = view.function.name.lstrip("_")
+    return runs_once(k.models, name) or gives_back(k.models, name)
 
 
 def _awaits_between_items(k: Knowledge, view: View, loop: ir.For) -> bool:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from rslint.flow.callers import near
 from rslint.flow.knowledge import Knowledge
 from rslint.flow.reasons import calls_named
-from rslint.locks.state import constructing
+from rslint.locks.held import nodes_of, view_of
+from rslint.locks.state import constructing, names_of
 from rslint.models.lock_queries import runs_once
 from rslint.project.modules import outside_production
+from rslint.project.text import walk
 
 _DEPTH = 4
 
@@ -15,7 +17,51 @@ _DEPTH = 4
 def runs_in_many_tasks(k: Knowledge, identity: str) -> bool:
     """Whether nothing shows that the coroutine has one owner: it is not the start or end of its object, nor called
     from such functions alone."""
-    return k.links.remember(("many tasks", identity), lambda: _many(k, identity, _DEPTH))
+    return k.links.remember(
+        ("many tasks", identity),
+        lambda: (
+            _many(k, identity, _DEPTH) and not _kept_by_one_task(k, identity) and not serialised(k, identity)
+        ),
+    )
+
+
+def serialised(k: Knowledge, identity: str, depth: int = _DEPTH) -> bool:
+    """Whether every caller that is known holds some lock while the coroutine runs."""
+    name = identity.rpartition(":")[2].rpartition(".")[2]
+    callers = _callers(k, identity, name) if depth else []
+    return bool(callers) and all(_holds(k, caller, name, identity, depth) for caller in callers)
+
+
+def _holds(k: Knowledge, caller: str, name: str, identity: str, depth: int) -> bool:
+    view = view_of(k, caller, 0)
+    for call in calls_named(k, caller, name):
+        if identity in k.links.resolve(caller, call).functions:
+            if not all(view.held[node] for node in nodes_of(view.cfg, call)):
+                return serialised(k, caller, depth - 1)
+    return True
+
+
+def _kept_by_one_task(k: Knowledge, identity: str) -> bool:
+    """Whether objects of the class are made in coroutines and kept in their locals alone."""
+    owner = names_of(k, k.links.ir(identity)).owner
+    if owner is None:
+        return False
+    name = owner.rpartition(":")[2].rpartition(".")[2]
+    makers = [one for one in k.links.calling(name) if not outside_production(one.partition(":")[0])]
+    if not makers or not all(k.links.facts(maker).is_async for maker in makers):
+        return False
+    return not any(_keeps(k, maker, name) for maker in makers)
+
+
+def _keeps(k: Knowledge, maker: str, name: str) -> bool:
+    """Whether the function puts a new object where others find it."""
+    view = view_of(k, maker, 0)
+    calls = {id(call) for call in calls_named(k, maker, name)}
+    return any(
+        access.writes and access.value is not None and any(id(e) in calls for e in walk(access.value))
+        for accesses in view.accesses
+        for access in accesses
+    )
 
 
 def _many(k: Knowledge, identity: str, depth: int) -> bool:

@@ -17,11 +17,12 @@ _MEMORY = 4
 
 class Test(NamedTuple):
     """A branch that rests on a state. `read` is the node that read it: the branch itself, or the assignment of the
-    local that is tested."""
+    local that is tested. `function` is where the state is named, if that is a helper of this function."""
 
     branch: int
     read: int
     access: Access
+    function: str = ""
 
 
 def tests_of(view: View) -> tuple[Test, ...]:

@@ -21,6 +21,7 @@ class LockModels:
     makers: Names
     enders: frozenset[str]
     phases: Names
+    keys: Names
     snapshots: frozenset[str]
 
 
@@ -37,5 +38,6 @@ def compile_locks(files: Sequence[schema.ModelFile]) -> LockModels:
         makers=names(name for file in files for table in file.once for name in table.makers),
         enders=frozenset(name for file in files for table in file.once for name in table.enders),
         phases=names(name for file in files for table in file.once for name in table.phases),
+        keys=names(name for file in files for table in file.once for name in table.keys),
         snapshots=frozenset(name for file in files for table in file.snapshot for name in table.names),
     )

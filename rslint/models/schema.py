@@ -153,11 +153,12 @@ class NoLockTable(Table, frozen=True, kw_only=True):
 class OnceTable(Table, frozen=True, kw_only=True):
     """`makers`: last names of calls whose result is not to be made twice (a pool, a connection); `enders`: methods
     that such a thing is given back with, which show that it is one; `phases`: functions that start or end an object,
-    and run once for it."""
+    and run once for it; `keys` name what belongs to one caller alone (the id of a request)."""
 
     makers: tuple[str, ...] = ()
     enders: tuple[str, ...] = ()
     phases: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
 
 
 class SnapshotTable(Table, frozen=True, kw_only=True):
