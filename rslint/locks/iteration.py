@@ -9,6 +9,7 @@ from rslint.flow.graph import CfgNode
 from rslint.flow.knowledge import Knowledge, site_of
 from rslint.flow.record import Step
 from rslint.locks.accesses import evaluated
+from rslint.locks.containers import container_kinds
 from rslint.locks.held import View, view_of
 from rslint.locks.kinds import shared
 from rslint.locks.paths import reachable
@@ -98,8 +99,9 @@ def _iterated(names: Names, iterable: ir.Expr) -> tuple[str, ir.Expr] | None:
 
 def _is_watched(k: Knowledge, view: View, found: _Iteration) -> bool:
     """Whether the container notices a change while it is iterated: dictionaries, sets and deques raise RuntimeError."""
-    types = types_of(k, view.identity, view.names, found.container)
-    return any(one.rpartition(".")[2] in _WATCHED for one in types)
+    kinds = types_of(k, view.identity, view.names, found.container)
+    kinds += container_kinds(k, view.names, found.state)
+    return any(kind.rpartition(".")[2] in _WATCHED for kind in kinds)
 
 
 def _between_threads(k: Knowledge, view: View, found: _Iteration) -> LockSuspect | None:

@@ -57,6 +57,17 @@ def writers_of(k: Knowledge, names: Names, state: str) -> tuple[str, ...]:
     )
 
 
+def users_storing(k: Knowledge, names: Names, state: str) -> tuple[str, ...]:
+    """All functions that store the state, constructors, class bodies and the top level of its module included."""
+    if not state.startswith("."):
+        return (f"{names.module}:", *k.links.storing_in(names.module, state))
+    if names.owner is None:
+        return ()
+    related = family(k, names.owner)
+    methods = [one for one in k.links.storing(state[1:]) if _owner_of(k, one) in related]
+    return (*related, *methods)
+
+
 def _owner_of(k: Knowledge, identity: str) -> str | None:
     if identity.endswith(":") or k.links.store.function(identity) is None:
         return None

@@ -61,7 +61,7 @@ def _judged(
         and _speaks_of(test.access, access)
         and deciding_edge(view.cfg, test.branch, act) is not None
     ]
-    if not concerning or ANY in view.locks(act):
+    if not concerning or ANY in view.locks(act) or any(_tests_too(a, access) for a in view.accesses[act]):
         return None
     stale: tuple[Test, Held] | None = None
     for test in concerning:
@@ -82,6 +82,11 @@ def _judged(
     if remover is None or _kept_alive(view, test, act, access, held.lock):
         return None
     return _suspect(view, test, held, access, remover, held.lock in view.locks(act))
+
+
+def _tests_too(other: Access, access: Access) -> bool:
+    """`d[k] if k in d else None`."""
+    return other.how == "member" and (other.state, other.key) == (access.state, access.key)
 
 
 def _speaks_of(tested: Access, act: Access) -> bool:

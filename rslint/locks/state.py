@@ -38,8 +38,8 @@ def _names(k: Knowledge, function: ir.Function) -> Names:
     owner, receivers = _owner(k, function)
     local = k.links.local_names(function.identity)
     facts = k.links.store.facts(module)
-    bound = frozenset(binding.name for binding in facts.globals) if facts else frozenset[str]()
-    return Names(module, owner, receivers, bound, frozenset(local.bindings) - local.outer)
+    assigned = frozenset(facts.functions[0].stores) if facts else frozenset[str]()
+    return Names(module, owner, receivers, assigned, frozenset(local.bindings) - local.outer)
 
 
 def _owner(k: Knowledge, function: ir.Function) -> tuple[str | None, frozenset[str]]:

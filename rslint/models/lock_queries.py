@@ -41,8 +41,8 @@ def made_once(models: Models, text: str) -> bool:
 
 
 def gives_back(models: Models, method: str) -> bool:
-    """Whether this method ends something that was opened or started."""
-    return method in models.locks.enders
+    """Whether this method ends something that was opened or started: `close`, `close_socket`, `_do_close`."""
+    return any(word in models.locks.enders for word in method.lower().split("_"))
 
 
 def runs_once(models: Models, name: str) -> bool:
