@@ -99,6 +99,8 @@ def _access(names: Names, e: ir.Expr) -> tuple[Access, tuple[ir.Expr, ...]] | No
         state = state_of(names, e.value)
         if state is not None:
             return Access(state, "item", render(e.index), "", e.value, e), (e.index,)
+    if isinstance(e, ir.Call) and (named := _by_name(names, e)) is not None:
+        return Access(named, "read", "", "", e, None), ()
     if isinstance(e, ir.Call) and isinstance(e.func, ir.Attribute):
         state = state_of(names, e.func.value)
         if state is not None:
@@ -112,6 +114,16 @@ def _access(names: Names, e: ir.Expr) -> tuple[Access, tuple[ir.Expr, ...]] | No
             left = e.left if len(e.comparators) == 1 else e.comparators[-2]
             return Access(state, "member", render(left), "", container, e), (left,)
     return None
+
+
+def _by_name(names: Names, call: ir.Call) -> str | None:
+    """`hasattr(self, "x")`, `getattr(self, "x", None)`."""
+    if not isinstance(call.func, ir.Name) or call.func.id not in ("hasattr", "getattr") or len(call.args) < 2:
+        return None
+    receiver, name = call.args[0], call.args[1]
+    if not isinstance(name, ir.Constant) or not isinstance(name.value, str):
+        return None
+    return state_of(names, ir.Attribute(call.span, receiver, name.value))
 
 
 def _container(e: ir.Expr) -> ir.Expr:
@@ -138,9 +150,7 @@ def _stores(names: Names, statement: ir.Assign | ir.Delete) -> Iterator[Access]:
                 yield Access(state, item, render(target.index), "", target.value, given)
 
 
-def _targets(
-    targets: tuple[ir.Expr, ...], value: ir.Expr | None
-) -> Iterator[tuple[ir.Expr, ir.Expr | None]]:
+def _targets(targets: tuple[ir.Expr, ...], value: ir.Expr | None) -> Iterator[tuple[ir.Expr, ir.Expr | None]]:
     """Each target with what it is given; tuples item by item."""
     for target in targets:
         if isinstance(target, ir.Collection):

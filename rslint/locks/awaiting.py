@@ -45,9 +45,7 @@ def stale_after_await(k: Knowledge, identity: str) -> Iterator[LockSuspect]:
     if not _may_concern(k, identity):
         return
     view = view_of(k, identity)
-    waiting = frozenset(
-        node.index for node in view.cfg.nodes if suspends(k, view.function, node)
-    )
+    waiting = frozenset(node.index for node in view.cfg.nodes if suspends(k, view.function, node))
     tests = (*tests_of(view), *_tests_of_helpers(k, view))
     if not waiting or not tests:
         return
@@ -67,7 +65,9 @@ def _may_concern(k: Knowledge, identity: str) -> bool:
     """Whether the coroutine awaits at all and stores a state that it also names elsewhere."""
     function = k.links.ir(identity)
     found = list(nodes(function.body))
-    if not any(isinstance(node, ir.Await) or (isinstance(node, ir.With | ir.For) and node.is_async) for node in found):
+    if not any(
+        isinstance(node, ir.Await) or (isinstance(node, ir.With | ir.For) and node.is_async) for node in found
+    ):
         return False
     names = names_of(k, function)
     return any(isinstance(node, ir.Expr) and state_of(names, node) is not None for node in found) or bool(
@@ -146,7 +146,8 @@ def _is_lazy(view: View, state: str) -> bool:
     if _LAZY.search(view.function.name):
         return True
     return any(
-        isinstance(node.origin, ir.Return) and any(access.state == state for access in view.accesses[node.index])
+        isinstance(node.origin, ir.Return)
+        and any(access.state == state for access in view.accesses[node.index])
         for node in view.cfg.nodes
     )
 
@@ -188,7 +189,9 @@ def _tests_of_helpers(k: Knowledge, view: View) -> tuple[Test, ...]:
             inner = view_of(k, callee, 0)
             if inner.names.owner == view.names.owner:
                 found += [
-                    Test(branch, node.index, test.access, callee) for branch in branches for test in _refusals(inner)
+                    Test(branch, node.index, test.access, callee)
+                    for branch in branches
+                    for test in _refusals(inner)
                 ]
     return tuple(found)
 

@@ -11,7 +11,7 @@ from rslint.flow.record import Step
 from rslint.locks.held import Held, View, nodes_of, view_of
 from rslint.locks.kinds import holds_nothing, kind_of, shared
 from rslint.locks.sharing import Write, writes_of
-from rslint.locks.state import state_of
+from rslint.locks.state import names_of, state_of
 from rslint.locks.suspects import LockSuspect
 from rslint.locks.suspension import suspends
 from rslint.models.lock_queries import no_lock_names
@@ -77,7 +77,7 @@ def _selected(
 
 
 def _is_lock(k: Knowledge, function: ir.Function, e: ir.Expr) -> bool:
-    return kind_of(k, function.identity, view_of(k, function.identity).names, e) is not None
+    return kind_of(k, function.identity, names_of(k, function), e) is not None
 
 
 def _assigned(
@@ -145,7 +145,8 @@ def _suspect(view: View, choice: _Choice, answer: _Answer, write: Write) -> Lock
     under = sorted(held.lock for held in answer.held)
     steps = (
         Step(
-            f"`{shown}` is read here" + (f" under `{_shown(under[0])}`, which is released again" if under else ""),
+            f"`{shown}` is read here"
+            + (f" under `{_shown(under[0])}`, which is released again" if under else ""),
             site_of(view.identity, answer.expression),
         ),
         Step(

@@ -29,7 +29,9 @@ def _lock_names(k: Knowledge) -> frozenset[str]:
         for one in facts.classes if facts else ():
             found.update(b.name for b in one.attributes if b.value.endswith(endings))
             found.update(
-                b.name for b in one.attributes if b.annotation.rpartition(".")[2] in lock_constructors(k.models)
+                b.name
+                for b in one.attributes
+                if b.annotation.rpartition(".")[2] in lock_constructors(k.models)
             )
     return frozenset(found)
 

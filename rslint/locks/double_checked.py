@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rslint.flow.knowledge import Knowledge, site_of
-from rslint.flow.record import Step
 import msgspec
 
 from rslint.flow.graph import CfgNode
+from rslint.flow.knowledge import Knowledge, site_of
+from rslint.flow.record import Step
 from rslint.locks.accesses import Access, evaluated
 from rslint.locks.domains import neighbours
 from rslint.locks.held import BY_CALLER, Held, View, view_of
@@ -24,13 +24,15 @@ from rslint.models.lock_queries import gives_back
 from rslint.project import ir
 from rslint.project.text import last_name, render, walk
 
-_MUTABLE = frozenset({"builtins.dict", "builtins.list", "builtins.set", "builtins.bytearray", "builtins.object"})
+_MUTABLE = frozenset(
+    {"builtins.dict", "builtins.list", "builtins.set", "builtins.bytearray", "builtins.object"}
+)
 
 
 def broken_double_checks(k: Knowledge, identity: str) -> Iterator[LockSuspect]:
     """The suspects of one function."""
-    if constructing(k, identity):
-        return
+    if constructing(k, identity) and not identity.endswith(".__new__"):
+        return  # what a class keeps of its one object is shared while that is made
     view = view_of(k, identity)
     if not any(view.held):
         return
@@ -146,12 +148,12 @@ def _lets_pass(view: View, outer: Test, access: Access, node: int) -> bool:
     return edge == "false"
 
 
-def _later_work(
-    k: Knowledge, view: View, held: Held, node: int, access: Access
-) -> tuple[int, str] | None:
+def _later_work(k: Knowledge, view: View, held: Held, node: int, access: Access) -> tuple[int, str] | None:
     """What is still done under the lock after the state was stored and that its users need."""
     edges = [edge.target for edge in view.cfg.nodes[node].successors if edge.kind != "exception"]
-    after = sorted(index for index in reachable(view.cfg, edges) if held in view.held[index] and index != node)
+    after = sorted(
+        index for index in reachable(view.cfg, edges) if held in view.held[index] and index != node
+    )
     stores_again = {
         index
         for index in after
@@ -237,9 +239,7 @@ def _in_callees(k: Knowledge, view: View, tests: tuple[Test, ...]) -> Iterator[L
                     yield from _stores_first(k, view, test, fresh[0], callee)
 
 
-def _stores_first(
-    k: Knowledge, caller: View, test: Test, held: Held, callee: str
-) -> Iterator[LockSuspect]:
+def _stores_first(k: Knowledge, caller: View, test: Test, held: Held, callee: str) -> Iterator[LockSuspect]:
     view = view_of(k, callee, 0)
     if view.names.owner != caller.names.owner:
         return
@@ -280,5 +280,3 @@ def _suspect(
     text = render(access.node) + (f"[{access.key}]" if access.how == "store-item" else "")
     place = site_of(view.identity, access.node)
     return LockSuspect(kind, view.identity, place, place, text, held.lock, text, "default", detail, steps)
-
-

@@ -16,6 +16,7 @@ from rslint.locks.suspects import LockSuspect
 from rslint.models.lock_queries import lock_kind
 from rslint.project import ir
 from rslint.project.modules import outside_production
+from rslint.project.scopes import nodes
 from rslint.project.text import expressions, last_name, render, statements, walk
 
 _FOLLOWED = 6
@@ -29,6 +30,8 @@ def evictions(k: Knowledge) -> Iterator[LockSuspect]:
         if outside_production(identity.partition(":")[0]):
             continue
         function = k.links.ir(identity)
+        if not _may_keep_locks(function):
+            continue
         names = names_of(k, function)
         for state, place in _lock_maps(k, function, names):
             key = (names.owner or names.module, state)
@@ -36,6 +39,16 @@ def evictions(k: Knowledge) -> Iterator[LockSuspect]:
                 seen.add(key)
                 made = Step("a new lock is made for a key that has none", site_of(identity, place))
                 yield from _removals(k, names, state, made)
+
+
+def _may_keep_locks(function: ir.Function) -> bool:
+    """Whether the function stores items or makes a map that makes its own: asked before its graph is built."""
+    for node in nodes(function.body):
+        if isinstance(node, ir.Assign) and any(isinstance(target, ir.Subscript) for target in node.targets):
+            return True
+        if isinstance(node, ir.Call) and last_name(node.func) in ("setdefault", "defaultdict"):
+            return True
+    return False
 
 
 def _lock_maps(k: Knowledge, function: ir.Function, names: Names) -> Iterator[tuple[str, ir.Expr]]:
@@ -46,7 +59,9 @@ def _lock_maps(k: Knowledge, function: ir.Function, names: Names) -> Iterator[tu
             stored = None
             if access.how == "store-item":
                 stored = access.value
-            elif access.how == "method" and access.method == "setdefault" and isinstance(access.value, ir.Call):
+            elif (
+                access.how == "method" and access.method == "setdefault" and isinstance(access.value, ir.Call)
+            ):
                 stored = access.value.args[1] if len(access.value.args) > 1 else None
             elif access.how == "store" and _makes_locks(k, function.identity, access.value):
                 yield access.state, access.node
@@ -82,10 +97,12 @@ def _removals(k: Knowledge, names: Names, state: str, made: Step) -> Iterator[Lo
         if not chosen:
             continue
         write = chosen[-1]
-        taken = _taken_from(k, write.view, state)
+        taken = None if _leaves_with_another(k, write, made) else _taken_from(k, write.view, state)
         steps = [made]
         if taken is not None:
-            steps.insert(0, Step("the lock that is removed is taken here", site_of(write.view.identity, taken)))
+            steps.insert(
+                0, Step("the lock that is removed is taken here", site_of(write.view.identity, taken))
+            )
         node = write.access.value if isinstance(write.access.value, ir.Call) else write.access.node
         yield LockSuspect(
             "eviction",
@@ -99,6 +116,24 @@ def _removals(k: Knowledge, names: Names, state: str, made: Step) -> Iterator[Lo
             "held" if taken is not None else "elsewhere",
             tuple(steps),
         )
+
+
+def _leaves_with_another(k: Knowledge, write: Write, made: Step) -> bool:
+    """Whether the lock is made and removed together with the entry of another map under the same key: who holds an old
+    lock holds it for an old entry."""
+    maker = view_of(k, made.site.function)
+    own = write.access.state
+    made_together = {
+        access.state
+        for accesses in maker.accesses
+        for access in accesses
+        if access.how == "store-item" and access.state != own
+    }
+    return any(
+        access.removes and access.state in made_together and access.key == write.access.key
+        for accesses in write.view.accesses
+        for access in accesses
+    )
 
 
 def _statement(write: Write):  # type: ignore[no-untyped-def]
@@ -127,7 +162,11 @@ def _taken_from(k: Knowledge, view: View, state: str) -> ir.Expr | None:
                     return item.context
         for part in expressions(statement):
             for e in walk(part):
-                if isinstance(e, ir.Call) and last_name(e.func) == "acquire" and isinstance(e.func, ir.Attribute):
+                if (
+                    isinstance(e, ir.Call)
+                    and last_name(e.func) == "acquire"
+                    and isinstance(e.func, ir.Attribute)
+                ):
                     if _comes_from(k, view, e.func.value, state, _FOLLOWED):
                         return e.func.value
     return None
@@ -143,7 +182,9 @@ def _comes_from(k: Knowledge, view: View, e: ir.Expr, state: str, depth: int) ->
         return True  # a lock that the removal itself hands over guards what leaves the map with it
     if isinstance(e, ir.Name):
         bindings = k.links.local_names(view.identity).bindings.get(e.id, ())
-        values = [b.expression for b in bindings if b.kind in ("value", "entered") and b.expression is not None]
+        values = [
+            b.expression for b in bindings if b.kind in ("value", "entered") and b.expression is not None
+        ]
         return any(_comes_from(k, view, value, state, depth - 1) for value in values)
     if isinstance(e, ir.Await):
         return _comes_from(k, view, e.value, state, depth)

@@ -21,10 +21,20 @@ from rslint.locks.state import Names, names_of
 from rslint.project import ir
 from rslint.project.text import walk
 
-_CALLERS_UP = 3
+_CALLERS_UP = 5
 _MOST_CALLERS = 12
 BY_CALLER = -1
-_HELD_BY_NAME = ("_locked", "_unlocked", "_nolock", "_no_lock", "_unsafe", "_with_lock", "_under_lock", "_in_lock", "_lock_held")
+_HELD_BY_NAME = (
+    "_locked",
+    "_unlocked",
+    "_nolock",
+    "_no_lock",
+    "_unsafe",
+    "_with_lock",
+    "_under_lock",
+    "_in_lock",
+    "_lock_held",
+)
 
 
 class Held(NamedTuple):
@@ -137,14 +147,10 @@ def inherited_locks(k: Knowledge, identity: str, depth: int) -> frozenset[str]:
     return frozenset(lock for lock in found if lock.startswith(".") or lock in known)
 
 
-def _locks_at_calls(
-    k: Knowledge, caller: str, name: str, identity: str, depth: int
-) -> list[frozenset[str]]:
+def _locks_at_calls(k: Knowledge, caller: str, name: str, identity: str, depth: int) -> list[frozenset[str]]:
     found: list[frozenset[str]] = []
     calls = [
-        call
-        for call in calls_named(k, caller, name)
-        if identity in k.links.resolve(caller, call).functions
+        call for call in calls_named(k, caller, name) if identity in k.links.resolve(caller, call).functions
     ]
     if calls:
         view = view_of(k, caller, depth - 1)

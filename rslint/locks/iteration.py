@@ -58,14 +58,17 @@ def unsafe_iterations(k: Knowledge, identity: str) -> Iterator[LockSuspect]:
 def _may_concern(k: Knowledge, identity: str) -> bool:
     """Whether the function iterates a container that somebody changes: asked before its graph is built."""
     function = k.links.ir(identity)
-    names = names_of(k, function)
-    states = set()
+    iterables: list[ir.Expr] = []
     for node in nodes(function.body):
         if isinstance(node, ir.For):
-            states.add(_iterated(names, node.iterable))
+            iterables.append(node.iterable)
         elif isinstance(node, ir.Comprehension):
-            states.update(_iterated(names, clause.iterable) for clause in node.generators)
-    return any(found is not None and writers_of(k, names, found[0]) for found in states)
+            iterables += [clause.iterable for clause in node.generators]
+    if not iterables:
+        return False
+    names = names_of(k, function)
+    states = {found[0] for iterable in iterables if (found := _iterated(names, iterable)) is not None}
+    return any(writers_of(k, names, state) for state in states)
 
 
 def _iterations(view: View) -> Iterator[_Iteration]:
@@ -141,7 +144,9 @@ def _between_tasks(k: Knowledge, view: View, found: _Iteration) -> LockSuspect |
         for write in writes_of(k, view.names, found.state)
         if write.access.resizes and write.view.identity != view.identity and not shared(write.locks, here)
     ]
-    tier = "preview" if _is_phase(k, view) else "default"
+    # A lock that is held here, and a private writer: its callers may all hold it, farther up than is followed.
+    guarded = bool(here) and writes and all(w.view.function.name.startswith("_") for w in writes)
+    tier = "preview" if guarded or _is_phase(k, view) else "default"
     return _suspect(view, found, writes[0], tier, "tasks") if writes else None
 
 

@@ -87,7 +87,9 @@ def _underlying(k: Knowledge, names: Names, state: str) -> str | None:
         function = k.links.ir(binding.function)
         inner = names_of(k, function)
         for statement in statements(function.body):
-            if isinstance(statement, ir.Assign) and any(state_of(inner, t) == state for t in statement.targets):
+            if isinstance(statement, ir.Assign) and any(
+                state_of(inner, t) == state for t in statement.targets
+            ):
                 value = statement.value
                 if isinstance(value, ir.Call) and value.args:
                     return state_of(inner, value.args[0])

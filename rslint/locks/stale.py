@@ -109,7 +109,9 @@ def _kept_alive(view: View, test: Test, act: int, access: Access, lock: str) -> 
                 return True
             if any(a.writes and a.state != access.state for a in view.accesses[index]):
                 return True
-            if any(a.writes and a.state == access.state and a.key == access.key for a in view.accesses[index]):
+            if any(
+                a.writes and a.state == access.state and a.key == access.key for a in view.accesses[index]
+            ):
                 return True
     return False
 
@@ -125,9 +127,7 @@ def _leases(node: CfgNode) -> bool:
     )
 
 
-def _suspect(
-    view: View, test: Test, held: Held, access: Access, remover: Write, again: bool
-) -> LockSuspect:
+def _suspect(view: View, test: Test, held: Held, access: Access, remover: Write, again: bool) -> LockSuspect:
     shown = render(access.node)
     place = site_of(view.identity, access.value if isinstance(access.value, ir.Expr) else access.node)
     steps = (
@@ -194,7 +194,9 @@ def _used_below(
             shown = render(access.node)
             place = site_of(callee, access.value if isinstance(access.value, ir.Expr) else access.node)
             steps = (
-                Step("the entry is looked for under the lock here", site_of(caller.identity, test.access.node)),
+                Step(
+                    "the entry is looked for under the lock here", site_of(caller.identity, test.access.node)
+                ),
                 Step("and the lock is released before this call", site_of(caller.identity, call)),
                 Step(
                     f"`{remover.view.function.name}` takes entries away",

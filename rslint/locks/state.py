@@ -148,7 +148,15 @@ def constructing(k: Knowledge, identity: str) -> bool:
 
 def _constructing(k: Knowledge, identity: str, depth: int) -> bool:
     name = identity.rpartition(":")[2].rpartition(".")[2]
-    if name in ("__init__", "__new__", "__post_init__", "__init_subclass__", "__set_name__", "__setstate__", ""):
+    if name in (
+        "__init__",
+        "__new__",
+        "__post_init__",
+        "__init_subclass__",
+        "__set_name__",
+        "__setstate__",
+        "",
+    ):
         return True
     if depth == 0 or not name.startswith("_") or name.startswith("__"):
         return False

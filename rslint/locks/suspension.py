@@ -24,9 +24,7 @@ def suspends(k: Knowledge, function: ir.Function, node: CfgNode) -> bool:
         return origin.is_async
     if isinstance(node.clause, ir.Generator):
         return node.clause.is_async
-    return any(
-        _waits(k, function.identity, e, _DEPTH) for part in evaluated(node) for e in walk(part)
-    )
+    return any(_waits(k, function.identity, e, _DEPTH) for part in evaluated(node) for e in walk(part))
 
 
 def _waits(k: Knowledge, identity: str, e: ir.Expr, depth: int) -> bool:

@@ -10,8 +10,8 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from rslint.models import schema
-from rslint.models.lock_knowledge import LockModels, compile_locks
 from rslint.models.load import ModelError, built_in_files, read_model_file
+from rslint.models.lock_knowledge import LockModels, compile_locks
 from rslint.models.patterns import CallTable, Entry, Names, Receivers, call_table, names
 
 T = TypeVar("T")

@@ -30,9 +30,7 @@ def lazy_pool(locked: bool) -> Callable[[], Scenario]:
             else:
                 await connect()
 
-        return Scenario(
-            {"one": use(), "two": use()}, lambda: "two pools are made" if len(made) > 1 else None
-        )
+        return Scenario({"one": use(), "two": use()}, lambda: "two pools are made" if len(made) > 1 else None)
 
     return scenario
 

@@ -48,11 +48,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rslint.finding import Confidence, Finding
+from rslint.finding import Confidence, Finding, Fix
 from rslint.flow.analysis import Analysis
 from rslint.locks.find import lock_suspects
 from rslint.locks.suspects import LockSuspect
-from rslint.rule import Rule
+from rslint.rule import FixRequest, Rule
 from rslint_rules.locks import describe
 
 CODE, NAME = "RS206", "broken-double-checked-locking"
@@ -88,10 +88,18 @@ def _finding(analysis: Analysis, suspect: LockSuspect) -> Finding:
     )
 
 
+def fix(request: FixRequest) -> Fix | None:
+    from rslint_rules.locks.repair import tested_again
+
+    return tested_again(request)
+
+
 RULE = Rule(
     code=CODE,
     name=NAME,
     summary="a value is made under a lock without testing again, or published before it is ready",
     documentation=__doc__ or "",
     check=check,
+    fix=fix,
+    fix_summary="sometimes (safe: the second test inside the lock)",
 )

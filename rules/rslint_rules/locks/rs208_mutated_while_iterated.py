@@ -24,8 +24,8 @@ def broadcast(self, message):
 ```
 
 ## Fix and its safety
-The loop goes over a copy: `list(...)`, taken under the lock where there is one that the function may take. Unsafe, since
-a lock is taken that was not, and items removed meanwhile are still visited.
+The loop goes over a copy: `list(...)`, which CPython makes without letting another thread run (on a free-threaded build
+it takes the container's own lock). Unsafe: items that are removed meanwhile are still visited.
 
 ## Known limits
 A copy taken at once (`list(d)`, `dict(d)`, `sorted(d)`) is right: CPython does it without letting another thread run. A
@@ -41,11 +41,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rslint.finding import Confidence, Finding
+from rslint.finding import Confidence, Finding, Fix
 from rslint.flow.analysis import Analysis
 from rslint.locks.find import lock_suspects
 from rslint.locks.suspects import LockSuspect
-from rslint.rule import Rule
+from rslint.rule import FixRequest, Rule
 from rslint_rules.locks import describe
 
 CODE, NAME = "RS208", "mutated-while-iterated"
@@ -81,10 +81,18 @@ def _finding(analysis: Analysis, suspect: LockSuspect) -> Finding:
     )
 
 
+def fix(request: FixRequest) -> Fix | None:
+    from rslint_rules.locks.repair import copied
+
+    return copied(request)
+
+
 RULE = Rule(
     code=CODE,
     name=NAME,
     summary="a container is iterated while another thread or task may change its size",
     documentation=__doc__ or "",
     check=check,
+    fix=fix,
+    fix_summary="iterate over a copy (unsafe)",
 )

@@ -74,7 +74,11 @@ class Exploration:
 
 
 def explore(
-    scenario: Callable[[], Scenario], *, preemptions: int = 2, most_runs: int = 100_000, most_steps: int = 2_000
+    scenario: Callable[[], Scenario],
+    *,
+    preemptions: int = 2,
+    most_runs: int = 100_000,
+    most_steps: int = 2_000,
 ) -> Exploration:
     """Make all runs of a scenario with at most `preemptions` surprises, until one violates something.
 

@@ -21,5 +21,7 @@ def copied(request: FixRequest) -> Fix | None:
         ast.parse(text, mode="eval")
     except SyntaxError:
         return None
-    opened = Edit(Place(place.filename, place.row, place.column, place.row, place.end_column), f"list({text})")
+    opened = Edit(
+        Place(place.filename, place.row, place.column, place.row, place.end_column), f"list({text})"
+    )
     return Fix(Applicability.UNSAFE, _MESSAGE, (opened,))

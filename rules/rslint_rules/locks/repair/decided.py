@@ -31,7 +31,9 @@ from rslint_rules.locks.repair.lines import (
 )
 
 _NOTHING = "nullcontext"
-_MESSAGE = "decide and act in one critical section: the lock under which the answer is read is held until it is used"
+_MESSAGE = (
+    "decide and act in one critical section: the lock under which the answer is read is held until it is used"
+)
 
 
 class _Site(NamedTuple):
@@ -117,7 +119,9 @@ def _may_move(tree: ast.Module, rows: tuple[str, ...], site: _Site) -> bool:
     name = ast.unparse(site.choosing.targets[0])
     for statement in site.entering.body:
         for node in ast.walk(statement):
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Yield, ast.YieldFrom)):
+            if isinstance(
+                node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Yield, ast.YieldFrom)
+            ):
                 return False
             if isinstance(node, (ast.Name, ast.Attribute)) and ast.unparse(node) in (held, name):
                 return False
@@ -142,16 +146,22 @@ def _rewritten(filename: str, rows: tuple[str, ...], site: _Site) -> list[Edit]:
     first = site.entering.body[0]
     step = rows[first.lineno - 1][len(outer) : first.col_offset]
     top, last = site.entering.lineno, end_row(site.entering)
-    begin = next((r for r in range(_header_end(site.entering) + 1, first.lineno) if rows[r - 1].strip()), first.lineno)
+    begin = next(
+        (r for r in range(_header_end(site.entering) + 1, first.lineno) if rows[r - 1].strip()), first.lineno
+    )
     unlocked, locked = ("not ", "") if site.locked_if else ("", "not ")
     body = moved(rows, begin, last, step)
     word = "async with" if isinstance(site.entering, ast.AsyncWith) else "with"
     inside = f"{outer}{step}if {unlocked}{site.flag}:\n{body}"
     behind = f"{outer}if {locked}{site.flag}:\n{outer}{step}{word} {ast.unparse(site.lock)}:\n{body}"
-    return [
-        after_row(filename, rows, end_row(site.reading), inside),
-        whole_rows(filename, rows, site.choosing.lineno, last, behind),
-    ] if top else []
+    return (
+        [
+            after_row(filename, rows, end_row(site.reading), inside),
+            whole_rows(filename, rows, site.choosing.lineno, last, behind),
+        ]
+        if top
+        else []
+    )
 
 
 def _header_end(statement: ast.With | ast.AsyncWith) -> int:

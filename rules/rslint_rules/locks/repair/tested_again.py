@@ -29,9 +29,15 @@ def tested_again(request: FixRequest) -> Fix | None:
             inner = statement.body[0]
             if not isinstance(inner, (ast.With, ast.AsyncWith)) or not inner.lineno <= row <= end_row(inner):
                 continue
+            if any(_tests(one, statement.test) for one in inner.body):
+                continue  # there is a second test: something else is wrong
             if _is_pure(statement.test) and _may_move(source.rows, inner):
                 return _repaired(filename, source.rows, statement, inner)
     return None
+
+
+def _tests(statement: ast.stmt, test: ast.expr) -> bool:
+    return isinstance(statement, ast.If) and ast.unparse(statement.test) == ast.unparse(test)
 
 
 def _is_pure(test: ast.expr) -> bool:
