@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rslint.flow.knowledge import Knowledge
-from rslint.locks.kinds import constructing_functions
 from rslint.locks.state import Names, family, names_of
 from rslint.models.lock_queries import lock_constructors
 from rslint.project.modules import outside_production
@@ -21,7 +20,8 @@ def lock_names(k: Knowledge) -> frozenset[str]:
 def _lock_names(k: Knowledge) -> frozenset[str]:
     endings = tuple(f"{name}()" for name in lock_constructors(k.models))
     found: set[str] = set()
-    for module in sorted({identity.partition(":")[0] for identity in constructing_functions(k)}):
+    modules = {module for name in lock_constructors(k.models) for module in k.links.modules_naming(name)}
+    for module in sorted(modules):
         facts = k.links.store.facts(module)
         for binding in facts.globals if facts else ():
             if binding.value.endswith(endings):
@@ -74,7 +74,7 @@ def sharing_functions(k: Knowledge) -> tuple[str, ...]:
 def _sharing_functions(k: Knowledge) -> tuple[str, ...]:
     found = set(locking_functions(k))
     asked: set[str] = set()
-    for identity in constructing_functions(k):
+    for identity in locking_functions(k):
         names = owner_of(k, identity)
         if (names.owner or names.module) not in asked:
             asked.add(names.owner or names.module)

@@ -20,6 +20,9 @@ ANY = "*"
 def kind_of(k: Knowledge, identity: str, names: Names, e: ir.Expr) -> str | None:
     """The kind of lock an expression is: "thread", "task", "own" (a class of the project), "named" (only its name
     tells), or None."""
+    whole = _whole(e)
+    if whole is not e and (kind := kind_of(k, identity, names, whole)) is not None:
+        return kind
     types = types_of(k, identity, names, e)
     if types:
         return lock_kind(k.models, types)
