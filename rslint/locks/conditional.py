@@ -135,9 +135,12 @@ def _answers(view: View, test: ir.Expr, depth: int) -> Iterator[_Answer]:
                 yield _Answer(state, e, view.held[node], node)
         elif isinstance(e, ir.Name) and depth:
             for statement in statements(view.function.body):
-                if isinstance(statement, ir.Assign) and statement.value is not None:
-                    if any(isinstance(t, ir.Name) and t.id == e.id for t in statement.targets):
-                        yield from _answers(view, statement.value, depth - 1)
+                if (
+                    isinstance(statement, ir.Assign)
+                    and statement.value is not None
+                    and any(isinstance(t, ir.Name) and t.id == e.id for t in statement.targets)
+                ):
+                    yield from _answers(view, statement.value, depth - 1)
 
 
 def _suspect(view: View, choice: _Choice, answer: _Answer, write: Write) -> LockSuspect:

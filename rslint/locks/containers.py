@@ -22,9 +22,12 @@ def _kinds(k: Knowledge, names: Names, state: str) -> Iterator[str]:
         function = k.links.ir(identity)
         inner = names_of(k, function)
         for statement in statements(function.body):
-            if isinstance(statement, ir.Assign) and statement.value is not None:
-                if any(_is_state(inner, target, state) for target in statement.targets):
-                    yield from _kind(statement.value)
+            if (
+                isinstance(statement, ir.Assign)
+                and statement.value is not None
+                and any(_is_state(inner, target, state) for target in statement.targets)
+            ):
+                yield from _kind(statement.value)
 
 
 def _is_state(names: Names, target: ir.Expr, state: str) -> bool:

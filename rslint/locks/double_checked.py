@@ -193,15 +193,16 @@ def _needed(k: Knowledge, view: View, access: Access, other: Access) -> bool:
             continue
         function = k.links.ir(identity)
         names = names_of(k, function)
-        if name in facts.mentions or name in facts.stores or _receives(k, identity, other.state):
-            if names.owner == view.names.owner:
-                return True
+        if (
+            name in facts.mentions or name in facts.stores or _receives(k, identity, other.state)
+        ) and names.owner == view.names.owner:
+            return True
     return False
 
 
 def _receives(k: Knowledge, identity: str, state: str) -> bool:
     view = view_of(k, identity, 0)
-    return any(a.state == state and not a.how == "store" for accesses in view.accesses for a in accesses)
+    return any(a.state == state and a.how != "store" for accesses in view.accesses for a in accesses)
 
 
 def _configures(view: View, index: int, access: Access) -> bool:

@@ -65,9 +65,12 @@ def _lock_maps(k: Knowledge, function: ir.Function, names: Names) -> Iterator[tu
                 stored = access.value.args[1] if len(access.value.args) > 1 else None
             elif access.how == "store" and _makes_locks(k, function.identity, access.value):
                 yield access.state, access.node
-            if stored is not None and _is_made_lock(k, function.identity, names, stored):
-                if not _weak(k, function.identity, names, access.node):
-                    yield access.state, access.node
+            if (
+                stored is not None
+                and _is_made_lock(k, function.identity, names, stored)
+                and not _weak(k, function.identity, names, access.node)
+            ):
+                yield access.state, access.node
 
 
 def _is_made_lock(k: Knowledge, identity: str, names: Names, e: ir.Expr) -> bool:
@@ -147,9 +150,11 @@ def _counted(write: Write) -> bool:
     for node in cfg.nodes:
         if node.kind == "branch" and isinstance(node.origin, ir.Expr):
             words = [last_name(e) or "" for e in walk(node.origin) if isinstance(e, ir.Name | ir.Attribute)]
-            if any(word in name.lower() for name in words for word in _COUNTED):
-                if deciding_edge(cfg, node.index, write.node) is not None:
-                    return True
+            if (
+                any(word in name.lower() for name in words for word in _COUNTED)
+                and deciding_edge(cfg, node.index, write.node) is not None
+            ):
+                return True
     return False
 
 
@@ -166,9 +171,8 @@ def _taken_from(k: Knowledge, view: View, state: str) -> ir.Expr | None:
                     isinstance(e, ir.Call)
                     and last_name(e.func) == "acquire"
                     and isinstance(e.func, ir.Attribute)
-                ):
-                    if _comes_from(k, view, e.func.value, state, _FOLLOWED):
-                        return e.func.value
+                ) and _comes_from(k, view, e.func.value, state, _FOLLOWED):
+                    return e.func.value
     return None
 
 

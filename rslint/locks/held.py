@@ -123,9 +123,13 @@ def _called(k: Knowledge, identity: str, names: Names, node: CfgNode, method: st
         return None
     for part in evaluated(node):
         for e in walk(part):
-            if isinstance(e, ir.Call) and isinstance(e.func, ir.Attribute) and e.func.attr == method:
-                if kind_of(k, identity, names, e.func.value) is not None:
-                    return lock_text(k, identity, names, e.func.value)
+            if (
+                isinstance(e, ir.Call)
+                and isinstance(e.func, ir.Attribute)
+                and e.func.attr == method
+                and kind_of(k, identity, names, e.func.value) is not None
+            ):
+                return lock_text(k, identity, names, e.func.value)
     return None
 
 

@@ -126,9 +126,12 @@ def _between_threads(k: Knowledge, view: View, found: _Iteration) -> LockSuspect
 def _is_caught(view: View, found: _Iteration) -> bool:
     """Whether the author expects the RuntimeError."""
     for statement in statements(view.function.body):
-        if isinstance(statement, ir.Try) and any(s is found.loop for s in statements(statement.body)):
-            if any("RuntimeError" in render(handler.types) for handler in statement.handlers):
-                return True
+        if (
+            isinstance(statement, ir.Try)
+            and any(s is found.loop for s in statements(statement.body))
+            and any("RuntimeError" in render(handler.types) for handler in statement.handlers)
+        ):
+            return True
     return False
 
 

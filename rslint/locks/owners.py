@@ -35,9 +35,10 @@ def serialised(k: Knowledge, identity: str, depth: int = _DEPTH) -> bool:
 def _holds(k: Knowledge, caller: str, name: str, identity: str, depth: int) -> bool:
     view = view_of(k, caller, 0)
     for call in calls_named(k, caller, name):
-        if identity in k.links.resolve(caller, call).functions:
-            if not all(view.held[node] for node in nodes_of(view.cfg, call)):
-                return serialised(k, caller, depth - 1)
+        if identity in k.links.resolve(caller, call).functions and not all(
+            view.held[node] for node in nodes_of(view.cfg, call)
+        ):
+            return serialised(k, caller, depth - 1)
     return True
 
 

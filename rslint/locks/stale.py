@@ -1,5 +1,5 @@
-"""Decisions that outlive the lock under which they were taken: an entry that is found, the lock released, the entry used
-as if it were still there (RS201), in a second critical section without a new test (RS202).
+"""Decisions that outlive their lock: an entry is found, the lock released, and the entry used as if it were still there
+(RS201), or in a second critical section without a new test (RS202).
 """
 
 from __future__ import annotations
@@ -166,9 +166,12 @@ def _in_callees(k: Knowledge, view: View, tests: tuple[Test, ...]) -> Iterator[L
 def _calls_with(node: CfgNode, key: str) -> Iterator[ir.Call]:
     for part in evaluated(node):
         for e in walk(part):
-            if isinstance(e, ir.Call) and isinstance(e.func, ir.Attribute):
-                if any(render(argument) == key for argument in e.args):
-                    yield e
+            if (
+                isinstance(e, ir.Call)
+                and isinstance(e.func, ir.Attribute)
+                and any(render(argument) == key for argument in e.args)
+            ):
+                yield e
 
 
 def _used_below(

@@ -34,7 +34,7 @@ def names_of(k: Knowledge, function: ir.Function) -> Names:
 
 
 def _names(k: Knowledge, function: ir.Function) -> Names:
-    module, _, path = function.identity.partition(":")
+    module, _, _path = function.identity.partition(":")
     owner, receivers = _owner(k, function)
     local = k.links.local_names(function.identity)
     facts = k.links.store.facts(module)

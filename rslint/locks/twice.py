@@ -61,9 +61,13 @@ def _ended(k: Knowledge, view: View, state: str) -> bool:
         function = k.links.ir(identity)
         names = names_of(k, function)
         for node in nodes(function.body):
-            if isinstance(node, ir.Call) and isinstance(node.func, ir.Attribute):
-                if gives_back(k.models, node.func.attr) and state_of(names, node.func.value) == state:
-                    return True
+            if (
+                isinstance(node, ir.Call)
+                and isinstance(node.func, ir.Attribute)
+                and gives_back(k.models, node.func.attr)
+                and state_of(names, node.func.value) == state
+            ):
+                return True
     return False
 
 
@@ -73,8 +77,12 @@ def _worked_on(view: View, act: int, access: Access) -> bool:
     for index in sorted(after):
         for part in evaluated(view.cfg.nodes[index]):
             for e in walk(part):
-                if isinstance(e, ir.Await) and isinstance(e.value, ir.Call) and e.value.args:
-                    if isinstance(e.value.func, ir.Attribute):
-                        if state_of(view.names, e.value.func.value) == access.state:
-                            return True
+                if (
+                    isinstance(e, ir.Await)
+                    and isinstance(e.value, ir.Call)
+                    and e.value.args
+                    and isinstance(e.value.func, ir.Attribute)
+                    and state_of(view.names, e.value.func.value) == access.state
+                ):
+                    return True
     return False

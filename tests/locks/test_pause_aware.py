@@ -1,5 +1,5 @@
-"""Weight updates that know of pauses: in the buggy program every method has a run in which weights change under requests,
-in the repaired one none has, whatever is cancelled."""
+"""Weight updates that know of pauses: each method of the bug has a run in which weights change under requests, none of
+the repaired program has, whatever is cancelled."""
 
 from __future__ import annotations
 

@@ -29,8 +29,8 @@ if entry is None:
 None: whether the sections belong together or the second has to test again depends on what is done between them.
 
 ## Known limits
-Reported are `d[key]`, `del d[key]`, `d.pop(key)` and `s.remove(key)` with the very key that was tested. An entry that is
-pinned, counted or marked under the lock before it is released is kept.
+Reported are `d[key]`, `del d[key]`, `d.pop(key)` and `s.remove(key)` with the very key that was tested. An entry that
+is pinned, counted or marked under the lock before it is released is kept.
 
 ## References
 LMCache/LMCache 1809: the key could be evicted between two sections, one line apart.

@@ -32,9 +32,9 @@ None: a lock, a flag that is set before the first await, or a future that the ot
 Two equal values do no harm: a memo is not reported. Harm is shown by what the value is made with (a pool, connection,
 session, task, lock: `[[once]]` in the models), by a function that closes it, by an element that is added, or by calls
 that register it before others see it. A flag or entry that is tested and written before the first await claims what
-follows. Coroutines that start or end their object, or whose callers all hold a lock, have one owner, and so have objects
-that a coroutine makes for itself. A function that neither says that it makes what is missing (`get`, `ensure`, `connect`)
-nor returns the state is reported with `--preview`.
+follows. Coroutines that start or end their object, or whose callers all hold a lock, have one owner, and so have
+objects that a coroutine makes for itself. A key that names a request belongs to one caller. A function that neither
+says that it makes what is missing (`get`, `ensure`, `connect`) nor returns the state is reported with `--preview`.
 
 ## References
 aio-libs/aiocache 222, vllm-project/vllm 20636, xorbitsai/inference 2125.

@@ -1,8 +1,8 @@
 """# conditional-lock (RS204)
 
 ## What it does
-Reports a `with` that takes a lock or nothing at all (`lock if not self.paused else nullcontext()`), chosen by state that
-another function may change between the choice and the body.
+Reports a `with` that takes a lock or nothing at all (`lock if not self.paused else nullcontext()`), chosen by state
+that another function may change between the choice and the body.
 
 ## Why is this bad?
 The answer was true when it was read. When the body runs without the lock, what made the lock unnecessary may be over:
@@ -33,9 +33,9 @@ The rewrite above, with the names for the context and for `nullcontext` removed 
 lock is held longer, and a body that waits for somebody who needs it would wait for ever.
 
 ## Known limits
-The choice must rest on an attribute or global that a function other than a constructor changes. A choice by a parameter
-(the caller holds the lock), by a type, or by configuration is right. So is one that is made and used under the lock that
-guards the state, or, in a coroutine, one whose body awaits nothing.
+The choice must rest on an attribute or global that a function other than a constructor changes. A choice by a
+parameter (the caller holds the lock), by a type, or by configuration is right. So is one that is made and used under
+the lock that guards the state, or, in a coroutine, one whose body awaits nothing.
 
 ## References
 sgl-project/sglang 22304.

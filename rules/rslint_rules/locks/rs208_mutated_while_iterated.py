@@ -62,8 +62,8 @@ def _finding(analysis: Analysis, suspect: LockSuspect) -> Finding:
     function = describe.function_name(writer.function)
     if suspect.detail == "threads":
         message = (
-            f"`{suspect.text}` is iterated without `{describe.lock_text(suspect)}`, under which `{function}` changes its "
-            f"size (line {writer.row}): a thread in between ends the loop with RuntimeError"
+            f"`{suspect.text}` is iterated without `{describe.lock_text(suspect)}`, under which `{function}` changes "
+            f"its size (line {writer.row}): a thread in between ends the loop with RuntimeError"
         )
     else:
         message = (

@@ -98,9 +98,9 @@ def _matched(reading: ast.stmt, choosing: ast.stmt, entering: ast.With | ast.Asy
     if ast.unparse(test) != flag.targets[0].id:
         return None
     if _is_nothing(chosen.orelse):
-        return _Site(reading, choosing, entering, flag.targets[0].id, positive, chosen.body)  # type: ignore[arg-type]
+        return _Site(reading, choosing, entering, flag.targets[0].id, positive, chosen.body)
     if _is_nothing(chosen.body):
-        return _Site(reading, choosing, entering, flag.targets[0].id, not positive, chosen.orelse)  # type: ignore[arg-type]
+        return _Site(reading, choosing, entering, flag.targets[0].id, not positive, chosen.orelse)
     return None
 
 
