@@ -8,8 +8,8 @@ from typing import NamedTuple
 from rslint.flow.graph import CfgNode
 from rslint.locks.state import Names, state_of
 from rslint.project import ir
-from rslint.project.extract import MUTATORS
 from rslint.project.text import children, expressions, render
+from rslint.project.uses import MUTATORS
 
 SHRINKING = frozenset({"clear", "discard", "pop", "popitem", "popleft", "remove"})
 GROWING = MUTATORS - SHRINKING

@@ -15,13 +15,12 @@ from rslint.locks.accesses import Access
 from rslint.locks.held import View, view_of
 from rslint.locks.owners import runs_in_many_tasks
 from rslint.locks.paths import Test, absent_edge, between, deciding_edge, reachable, tests_of
-from rslint.locks.state import constructing, names_of, state_of
+from rslint.locks.state import constructing, names_of, parts_of, state_of
 from rslint.locks.suspects import LockSuspect
 from rslint.locks.suspension import suspends
 from rslint.locks.twice import harm_of_two
 from rslint.models.lock_queries import owned_key
 from rslint.project import ir
-from rslint.project.scopes import nodes
 from rslint.project.text import render, walk
 
 _LAZY = re.compile(r"(^|_)(ensure|get|lazy|connect|open|acquire|create|load|resolve|fetch|lookup)(_|$)")
@@ -64,7 +63,7 @@ def stale_after_await(k: Knowledge, identity: str) -> Iterator[LockSuspect]:
 def _may_concern(k: Knowledge, identity: str) -> bool:
     """Whether the coroutine awaits at all and stores a state that it also names elsewhere."""
     function = k.links.ir(identity)
-    found = list(nodes(function.body))
+    found = list(parts_of(k, identity))
     if not any(
         isinstance(node, ir.Await) or (isinstance(node, ir.With | ir.For) and node.is_async) for node in found
     ):

@@ -11,12 +11,11 @@ from rslint.locks.held import View, view_of
 from rslint.locks.kinds import constructing_functions
 from rslint.locks.paths import deciding_edge
 from rslint.locks.sharing import Write, writes_of
-from rslint.locks.state import Names, names_of, types_of
+from rslint.locks.state import Names, names_of, parts_of, types_of
 from rslint.locks.suspects import LockSuspect
 from rslint.models.lock_queries import lock_kind
 from rslint.project import ir
 from rslint.project.modules import outside_production
-from rslint.project.scopes import nodes
 from rslint.project.text import expressions, last_name, render, statements, walk
 
 _FOLLOWED = 6
@@ -30,7 +29,7 @@ def evictions(k: Knowledge) -> Iterator[LockSuspect]:
         if outside_production(identity.partition(":")[0]):
             continue
         function = k.links.ir(identity)
-        if not _may_keep_locks(function):
+        if not _may_keep_locks(k, identity):
             continue
         names = names_of(k, function)
         for state, place in _lock_maps(k, function, names):
@@ -41,9 +40,9 @@ def evictions(k: Knowledge) -> Iterator[LockSuspect]:
                 yield from _removals(k, names, state, made)
 
 
-def _may_keep_locks(function: ir.Function) -> bool:
+def _may_keep_locks(k: Knowledge, identity: str) -> bool:
     """Whether the function stores items or makes a map that makes its own: asked before its graph is built."""
-    for node in nodes(function.body):
+    for node in parts_of(k, identity):
         if isinstance(node, ir.Assign) and any(isinstance(target, ir.Subscript) for target in node.targets):
             return True
         if isinstance(node, ir.Call) and last_name(node.func) in ("setdefault", "defaultdict"):

@@ -14,12 +14,11 @@ from rslint.locks.held import View, view_of
 from rslint.locks.kinds import shared
 from rslint.locks.paths import reachable
 from rslint.locks.sharing import Write, writers_of, writes_of
-from rslint.locks.state import Names, constructing, names_of, state_of, types_of
+from rslint.locks.state import Names, constructing, names_of, parts_of, state_of, types_of
 from rslint.locks.suspects import LockSuspect
 from rslint.locks.suspension import suspends
 from rslint.models.lock_queries import gives_back, runs_once
 from rslint.project import ir
-from rslint.project.scopes import nodes
 from rslint.project.text import render, statements, walk
 
 _VIEWS = frozenset({"items", "keys", "values"})
@@ -57,16 +56,15 @@ def unsafe_iterations(k: Knowledge, identity: str) -> Iterator[LockSuspect]:
 
 def _may_concern(k: Knowledge, identity: str) -> bool:
     """Whether the function iterates a container that somebody changes: asked before its graph is built."""
-    function = k.links.ir(identity)
     iterables: list[ir.Expr] = []
-    for node in nodes(function.body):
+    for node in parts_of(k, identity):
         if isinstance(node, ir.For):
             iterables.append(node.iterable)
         elif isinstance(node, ir.Comprehension):
             iterables += [clause.iterable for clause in node.generators]
     if not iterables:
         return False
-    names = names_of(k, function)
+    names = names_of(k, k.links.ir(identity))
     states = {found[0] for iterable in iterables if (found := _iterated(names, iterable)) is not None}
     return any(writers_of(k, names, state) for state in states)
 

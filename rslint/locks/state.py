@@ -6,6 +6,7 @@ is read through all three), `x` for a module global.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rslint.flow.knowledge import Knowledge
@@ -78,6 +79,14 @@ def _is_receiver(names: Names, e: ir.Expr) -> bool:
     if isinstance(e, ir.Call) and isinstance(e.func, ir.Name) and e.func.id == "type" and len(e.args) == 1:
         return _is_receiver(names, e.args[0])
     return False
+
+
+def parts_of(k: Knowledge, identity: str) -> Iterator[ir.Stmt | ir.Expr]:
+    """Every statement of a function and every part of the expressions that it evaluates."""
+    for statement, evaluated in k.links.anatomy(identity):
+        yield statement
+        for expression in evaluated:
+            yield from expression.parts
 
 
 def family(k: Knowledge, class_id: str) -> tuple[str, ...]:

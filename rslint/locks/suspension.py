@@ -5,8 +5,8 @@ from __future__ import annotations
 from rslint.flow.graph import CfgNode
 from rslint.flow.knowledge import Knowledge
 from rslint.locks.accesses import evaluated
+from rslint.locks.state import parts_of
 from rslint.project import ir
-from rslint.project.scopes import nodes
 from rslint.project.text import walk
 
 _DEPTH = 3
@@ -48,7 +48,7 @@ def _never_waits(k: Knowledge, identity: str, depth: int) -> bool:
         function = k.links.ir(identity)
         if not function.is_async or function.is_generator:
             return False
-        for node in nodes(function.body):
+        for node in parts_of(k, identity):
             if isinstance(node, ir.With | ir.For) and node.is_async:
                 return False
             if isinstance(node, ir.Comprehension) and any(g.is_async for g in node.generators):

@@ -12,10 +12,9 @@ from rslint.locks.accesses import Access, evaluated
 from rslint.locks.domains import neighbours
 from rslint.locks.held import View
 from rslint.locks.paths import reachable
-from rslint.locks.state import names_of, state_of
+from rslint.locks.state import names_of, parts_of, state_of
 from rslint.models.lock_queries import gives_back, made_once
 from rslint.project import ir
-from rslint.project.scopes import nodes
 from rslint.project.text import last_name, walk
 
 _FOLLOWED = 3
@@ -60,7 +59,7 @@ def _ended(k: Knowledge, view: View, state: str) -> bool:
             continue
         function = k.links.ir(identity)
         names = names_of(k, function)
-        for node in nodes(function.body):
+        for node in parts_of(k, identity):
             if (
                 isinstance(node, ir.Call)
                 and isinstance(node.func, ir.Attribute)
