@@ -19,7 +19,6 @@ from typing import NamedTuple
 
 from rslint.finding import Applicability, Edit, Finding, Fix, Place
 from rslint.rule import FixRequest
-from rslint.suppression import directives, is_suppressed
 from rslint_rules.locks.repair.lines import (
     after_row,
     alone_on_their_lines,
@@ -58,12 +57,9 @@ def decide_and_act(request: FixRequest) -> Fix | None:
     if site is None or not _may_move(tree, rows, site):
         return None
     edits = [*_rewritten(filename, rows, site)]
-    others = [
-        found
-        for found in check(request.analysis)
-        if found.place.filename == filename and not is_suppressed(found, directives(source))
-    ]
-    repaired = [one for one in (_site(tree, found) for found in others) if one and _may_move(tree, rows, one)]
+    # A place that is suppressed has a comment, is not rewritten, and goes on using the import.
+    sites = [_site(tree, found) for found in check(request.analysis) if found.place.filename == filename]
+    repaired = [one for one in sites if one is not None and _may_move(tree, rows, one)]
     if len(repaired) == _uses(tree):
         edits += _without_import(filename, rows, tree)
     return Fix(Applicability.UNSAFE, _MESSAGE, tuple(edits))
@@ -115,6 +111,9 @@ def _may_move(tree: ast.Module, rows: tuple[str, ...], site: _Site) -> bool:
         return False
     if not alone_on_their_lines(rows, site.entering.body) or has_long_text(site.entering.body):
         return False
+    gone = [*rows[site.choosing.lineno - 1 : end_row(site.choosing)], rows[site.entering.lineno - 1]]
+    if any("#" in row for row in gone):
+        return False  # a comment would be lost
     held = ast.unparse(site.reading.items[0].context_expr)
     name = ast.unparse(site.choosing.targets[0])
     for statement in site.entering.body:
@@ -153,7 +152,11 @@ def _rewritten(filename: str, rows: tuple[str, ...], site: _Site) -> list[Edit]:
     body = moved(rows, begin, last, step)
     word = "async with" if isinstance(site.entering, ast.AsyncWith) else "with"
     inside = f"{outer}{step}if {unlocked}{site.flag}:\n{body}"
-    behind = f"{outer}if {locked}{site.flag}:\n{outer}{step}{word} {ast.unparse(site.lock)}:\n{body}"
+    between = rows[end_row(site.choosing) : site.entering.lineno - 1]
+    comments = "".join(f"{row}\n" for row in between if row.strip())
+    behind = (
+        f"{comments}{outer}if {locked}{site.flag}:\n{outer}{step}{word} {ast.unparse(site.lock)}:\n{body}"
+    )
     return (
         [
             after_row(filename, rows, end_row(site.reading), inside),
