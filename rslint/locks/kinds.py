@@ -10,7 +10,7 @@ from rslint.models.lock_queries import is_no_lock, lock_constructors, lock_kind,
 from rslint.project import ir
 from rslint.project.text import last_name, render, statements
 
-_OWN_ARGUMENT = "Condition"
+_CONDITION = re.compile(r"condition\(\)$", re.IGNORECASE)
 _SIDE = re.compile(r"_*(gen_)?(r|w|read|write|reader|writer|shared|exclusive)(_?lock(ed)?)?|rlock|wlock")
 _SYNCHRONISED = re.compile(r"synchroni[sz]ed|(^|_)lock(ed)?(_|$)|mutex")
 ANY = "*"
@@ -85,7 +85,7 @@ def shared(left: frozenset[str], right: frozenset[str]) -> bool:
 def _underlying(k: Knowledge, names: Names, state: str) -> str | None:
     """The lock that `Condition(self.lock)` is made of."""
     for binding in bindings_of(k, names, state):
-        if not binding.value.endswith(f"{_OWN_ARGUMENT}()") or not binding.function:
+        if not _CONDITION.search(binding.value) or not binding.function:
             continue
         function = k.links.ir(binding.function)
         inner = names_of(k, function)

@@ -8,8 +8,8 @@ from rslint.flow.reasons import calls_named
 from rslint.locks.held import nodes_of, view_of
 from rslint.locks.state import constructing, names_of
 from rslint.models.lock_queries import runs_once
+from rslint.project import ir
 from rslint.project.modules import outside_production
-from rslint.project.text import walk
 
 _DEPTH = 4
 
@@ -55,14 +55,25 @@ def _kept_by_one_task(k: Knowledge, identity: str) -> bool:
 
 
 def _keeps(k: Knowledge, maker: str, name: str) -> bool:
-    """Whether the function puts a new object where others find it."""
-    view = view_of(k, maker, 0)
+    """Whether the function puts a new object where others find it, or gives it away."""
     calls = {id(call) for call in calls_named(k, maker, name)}
-    return any(
-        access.writes and access.value is not None and any(id(e) in calls for e in walk(access.value))
-        for accesses in view.accesses
-        for access in accesses
-    )
+    made = {
+        target.id
+        for statement, _ in k.links.anatomy(maker)
+        if isinstance(statement, ir.Assign) and statement.value is not None and id(statement.value) in calls
+        for target in statement.targets
+        if isinstance(target, ir.Name)
+    }
+    for statement, _ in k.links.anatomy(maker):
+        if isinstance(statement, ir.Return) or (
+            isinstance(statement, ir.Assign) and not all(isinstance(t, ir.Name) for t in statement.targets)
+        ):
+            values = (
+                statement.value.items if isinstance(statement.value, ir.Collection) else (statement.value,)
+            )
+            if any(id(e) in calls or (isinstance(e, ir.Name) and e.id in made) for e in values):
+                return True
+    return False
 
 
 def _many(k: Knowledge, identity: str, depth: int) -> bool:

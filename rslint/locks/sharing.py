@@ -9,6 +9,7 @@ from rslint.flow.knowledge import Knowledge
 from rslint.locks.accesses import Access
 from rslint.locks.held import View, view_of
 from rslint.locks.state import Names, constructing, family, names_of
+from rslint.models.lock_queries import lock_constructors, lock_name
 from rslint.project.modules import outside_production
 
 
@@ -53,7 +54,18 @@ def writers_of(k: Knowledge, names: Names, state: str) -> tuple[str, ...]:
     return tuple(
         identity
         for identity in found
-        if not constructing(k, identity) and not outside_production(identity.partition(":")[0])
+        if not constructing(k, identity)
+        and not _makes_lock(k, identity)
+        and not outside_production(identity.partition(":")[0])
+    )
+
+
+def _makes_lock(k: Knowledge, identity: str) -> bool:
+    """Whether the function makes the lock of its object anew: it starts the object again, as a constructor does."""
+    facts = k.links.store.function(identity)
+    return facts is not None and any(
+        name in facts.calls and any(lock_name(k.models, stored) for stored in facts.stores)
+        for name in lock_constructors(k.models)
     )
 
 

@@ -47,8 +47,11 @@ def _owner(k: Knowledge, function: ir.Function) -> tuple[str | None, frozenset[s
     """The class whose object the function works on, and the names it gives it."""
     current = function
     for _ in range(_FOLLOWED):
+        facts = k.links.store.function(current.identity)
+        if facts is None:
+            break  # the body of a class
         if current.owner is not None:
-            if "staticmethod" in k.links.facts(current.identity).decorators or not current.parameters:
+            if "staticmethod" in facts.decorators or not current.parameters:
                 return current.owner, frozenset({_simple(current.owner)})
             return current.owner, frozenset({current.parameters[0].name, _simple(current.owner)})
         outer = current.identity.rpartition(".")[0]

@@ -592,3 +592,34 @@ def test_code_that_cannot_be_followed_costs_findings_and_nothing_else(tmp_path: 
                     await self.x
         """,
     )
+
+
+def test_a_class_in_a_class_may_have_the_name_of_an_attribute(tmp_path: Path) -> None:
+    assert_beside(
+        tmp_path,
+        """
+        import threading
+
+        class Grammar:
+            class Stop(Base):
+                def __init__(self):
+                    self.actions = []
+                    self.lock = threading.Lock()
+
+                def locked(self):
+                    with self.lock:
+                        return self.actions
+
+                actions = []
+
+            def each(self):
+                for action in self.actions:
+                    action()
+
+            def add(self, action):
+                self.actions.append(action)
+
+        class Derived(Grammar.Stop, Grammar):
+            pass
+        """,
+    )
