@@ -1,4 +1,4 @@
-"""What models know of locks, compiled: constructors, names, what is made once, what takes a copy."""
+"""What models know of locks, compiled: constructors, names, what is made once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ class LockModels:
     enders: frozenset[str]
     phases: Names
     keys: Names
-    snapshots: frozenset[str]
 
 
 def compile_locks(files: Sequence[schema.ModelFile]) -> LockModels:
@@ -39,5 +38,4 @@ def compile_locks(files: Sequence[schema.ModelFile]) -> LockModels:
         enders=frozenset(name for file in files for table in file.once for name in table.enders),
         phases=names(name for file in files for table in file.once for name in table.phases),
         keys=names(name for file in files for table in file.once for name in table.keys),
-        snapshots=frozenset(name for file in files for table in file.snapshot for name in table.names),
     )

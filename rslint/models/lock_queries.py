@@ -53,8 +53,3 @@ def runs_once(models: Models, name: str) -> bool:
 def owned_key(models: Models, text: str) -> bool:
     """Whether a key of this name belongs to one caller alone."""
     return last_part(text) in models.locks.keys
-
-
-def takes_copy(models: Models, dotted: str | None) -> bool:
-    """Whether this function copies what it is given at once."""
-    return dotted in models.locks.snapshots

@@ -161,12 +161,6 @@ class OnceTable(Table, frozen=True, kw_only=True):
     keys: tuple[str, ...] = ()
 
 
-class SnapshotTable(Table, frozen=True, kw_only=True):
-    """Functions that take a copy of what they are given, at once."""
-
-    names: tuple[str, ...]
-
-
 class ModelFile(Table, frozen=True, kw_only=True):
     """One file. Every key is optional and an array of tables, except `common`."""
 
@@ -189,5 +183,4 @@ class ModelFile(Table, frozen=True, kw_only=True):
     lock: tuple[LockTable, ...] = ()
     no_lock: tuple[NoLockTable, ...] = ()
     once: tuple[OnceTable, ...] = ()
-    snapshot: tuple[SnapshotTable, ...] = ()
     common: NamesTable = NamesTable()
