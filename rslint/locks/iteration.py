@@ -17,7 +17,7 @@ from rslint.locks.sharing import Write, writers_of, writes_of
 from rslint.locks.state import Names, constructing, names_of, parts_of, state_of, types_of
 from rslint.locks.suspects import LockSuspect
 from rslint.locks.suspension import suspends
-from rslint.models.lock_queries import gives_back, runs_once
+from rslint.models.lock_queries import runs_once
 from rslint.project import ir
 from rslint.project.text import render, statements, walk
 
@@ -153,8 +153,7 @@ def _between_tasks(k: Knowledge, view: View, found: _Iteration) -> LockSuspect |
 
 def _is_phase(k: Knowledge, view: View) -> bool:
     """Whether the function starts or ends its object: others may not run yet, or no longer."""
-    name = view.function.name.lstrip("_")
-    return runs_once(k.models, name) or gives_back(k.models, name)
+    return runs_once(k.models, view.function.name)
 
 
 def _awaits_between_items(k: Knowledge, view: View, loop: ir.For) -> bool:

@@ -623,3 +623,62 @@ def test_a_class_in_a_class_may_have_the_name_of_an_attribute(tmp_path: Path) ->
             pass
         """,
     )
+
+
+def test_updates_that_are_lost(tmp_path: Path) -> None:
+    assert_beside(
+        tmp_path,
+        """
+        import asyncio
+        import threading
+
+        class Meter:
+            def __init__(self):
+                self.lock = threading.Lock()
+                self.tasks = asyncio.Lock()
+                self.total = 0
+                self.count = 0
+                self.seen = 0
+
+            async def add(self):
+                self.total += await fetch()  # => await
+
+            async def add_fetched_first(self):
+                more = await fetch()
+                self.count += more
+
+            async def add_under_a_lock(self):
+                async with self.tasks:
+                    self.count += await fetch()
+
+            async def through_a_local(self):
+                seen = self.seen
+                more = await fetch()
+                self.seen = seen + more  # => await
+
+            async def compare_and_set(self):
+                old = self.version
+                new = await fetch()
+                if self.version == old:
+                    self.version = old + new
+
+            def in_two_sections(self):
+                with self.lock:
+                    rows = self.rows
+                more = read()
+                with self.lock:
+                    self.rows = rows + more  # => split
+
+            def in_one_section(self):
+                with self.lock:
+                    rows = self.rows
+                    self.rows = rows + 1
+
+            def difference(self):
+                with self.lock:
+                    before = self.used
+                work()
+                with self.lock:
+                    self.grown = self.used - before
+        """,
+    )

@@ -2,7 +2,8 @@
 
 ## What it does
 Reports an entry that is found under a lock and used under the same lock taken again, without a second test, when
-another function removes entries under it and the use raises for one that is gone.
+another function removes entries under it and the use raises for one that is gone; and a value that is computed from
+one read in an earlier section.
 
 ## Why is this bad?
 Between the release and the next acquisition anybody may remove the entry: the second section raises KeyError, often
@@ -58,6 +59,19 @@ def check(analysis: Analysis) -> Iterable[Finding]:
 
 def _finding(analysis: Analysis, suspect: LockSuspect) -> Finding:
     lock = describe.lock_text(suspect)
+    if suspect.detail == "lost":
+        return describe.finding(
+            analysis,
+            suspect,
+            code=CODE,
+            name=NAME,
+            message=(
+                f"`{suspect.text}` is computed from its value on line {describe.row(suspect, 0)}, but `{lock}` has "
+                f"been released since: what another thread has stored meanwhile is lost"
+            ),
+            suggestion="read and store in one critical section",
+            confidence=Confidence.HIGH,
+        )
     return describe.finding(
         analysis,
         suspect,

@@ -2,11 +2,12 @@
 
 ## What it does
 Reports a coroutine that tests shared state, awaits, and then stores or adds what it found missing, without a lock held
-over both and without a second test.
+over both and without a second test; and one that stores what it has computed from a value of before the await.
 
 ## Why is this bad?
 At an await every other task may run and may take the same decision: two pools are opened and one of them leaks, an
-adapter is listed twice, a service is registered twice.
+adapter is listed twice, a service is registered twice. `self.total += await f()` fetches the old total first: what
+others add during the await is lost.
 
 ## Example
 ```python
@@ -65,17 +66,19 @@ _HARM = {
     "ended": "two tasks both make one, and only one of them is ever closed",
     "appended": "two tasks both pass the test, and both add to it",
     "registered": "two tasks both make one, and both go on to use theirs",
+    "lost": "what another task has stored meanwhile is lost",
 }
 
 
 def _finding(analysis: Analysis, suspect: LockSuspect) -> Finding:
+    what = "a value" if suspect.detail == "lost" else "a test"
     return describe.finding(
         analysis,
         suspect,
         code=CODE,
         name=NAME,
         message=(
-            f"`{suspect.text}` rests on a test from before an await (line {describe.row(suspect, 0)}): "
+            f"`{suspect.text}` rests on {what} from before an await (line {describe.row(suspect, 0)}): "
             f"{_HARM[suspect.detail]}"
         ),
         suggestion="hold an asyncio lock from the test to the act, or test again after the await",
