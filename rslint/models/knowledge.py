@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from rslint.models import schema
 from rslint.models.load import ModelError, built_in_files, read_model_file
+from rslint.models.lock_knowledge import LockModels, compile_locks
 from rslint.models.patterns import CallTable, Entry, Names, Receivers, call_table, names
 
 T = TypeVar("T")
@@ -98,6 +99,7 @@ class Models:
     swallowing: frozenset[str]
     common_method_names: frozenset[str]
     markers: tuple[str, ...]
+    locks: LockModels
     memory: dict[tuple[object, str, str | None], object] = field(
         default_factory=dict, compare=False, repr=False
     )
@@ -215,6 +217,7 @@ def compile_models(files: Sequence[schema.ModelFile]) -> Models:
         swallowing=frozenset(name for table in every(lambda f: f.swallowing) for name in table.names),
         common_method_names=frozenset(name for file in files for name in file.common.methods),
         markers=tuple(sorted({marker for file in files for marker in file.common.markers})),
+        locks=compile_locks(files),
     )
 
 

@@ -131,6 +131,36 @@ class NamesTable(Table, frozen=True, kw_only=True):
     markers: tuple[str, ...] = ()
 
 
+# Locks and what they guard (RS2) --------------------------------------------------------------------------------------
+
+
+class LockTable(Table, frozen=True, kw_only=True):
+    """`names` are constructors, `types` patterns for the project's own lock classes, `patterns` names of variables
+    that count where no constructor is known."""
+
+    kind: Literal["thread", "task"] | None = None
+    names: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = ()
+
+
+class NoLockTable(Table, frozen=True, kw_only=True):
+    """Contexts that hold nothing: `nullcontext()`."""
+
+    names: tuple[str, ...]
+
+
+class OnceTable(Table, frozen=True, kw_only=True):
+    """`makers`: last names of calls whose result is not to be made twice (a pool, a connection); `enders`: methods
+    that such a thing is given back with, which show that it is one; `phases`: functions that start or end an object,
+    and run once for it; `keys` name what belongs to one caller alone (the id of a request)."""
+
+    makers: tuple[str, ...] = ()
+    enders: tuple[str, ...] = ()
+    phases: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+
+
 class ModelFile(Table, frozen=True, kw_only=True):
     """One file. Every key is optional and an array of tables, except `common`."""
 
@@ -150,4 +180,7 @@ class ModelFile(Table, frozen=True, kw_only=True):
     entry: tuple[EntryTable, ...] = ()
     exception: tuple[ExceptionTable, ...] = ()
     swallowing: tuple[SwallowingTable, ...] = ()
+    lock: tuple[LockTable, ...] = ()
+    no_lock: tuple[NoLockTable, ...] = ()
+    once: tuple[OnceTable, ...] = ()
     common: NamesTable = NamesTable()

@@ -106,7 +106,8 @@ def test_a_case_is_complete_and_says_nothing_unknown(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(CASES))
 def test_a_repair_is_run_under_every_fault_that_breaks_the_bug(name: str) -> None:
     stated_runs = stated(CASES[name]).get("run", ())
-    ended = ("completed", "failed")
+    # A rank that raises has ended as it should where ranks wait for each other; a stale decision shows as an error.
+    ended = ("completed",) if CASES[name].parent.parent.name.startswith("RS2") else ("completed", "failed")
     broken = [run for run in stated_runs if run["file"] == "bug.py" and run["outcome"] not in ended]
     proven = [
         run.get("faults", []) for run in stated_runs if run["file"] == "fixed.py" and run["outcome"] in ended

@@ -32,6 +32,13 @@ def test_the_rules_are_found_as_a_third_partys_would_be() -> None:
         "RS103",
         "RS105",
         "RS106",
+        "RS201",
+        "RS202",
+        "RS203",
+        "RS204",
+        "RS206",
+        "RS207",
+        "RS208",
         "RS900",
         "RS901",
     }

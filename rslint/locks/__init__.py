@@ -1,0 +1,1 @@
+"""What locks guard, and where a decision outlives the lock under which it was taken (RS2)."""

@@ -1,0 +1,60 @@
+"""Suspects of RS2 in words: places, traces and the parts that their messages share."""
+
+from __future__ import annotations
+
+import re
+
+from rslint.finding import Confidence, Finding, Place, Related, Severity
+from rslint.flow.analysis import Analysis
+from rslint.flow.forest import Site
+from rslint.locks.suspects import LockSuspect
+from rslint.project.ir import Span
+from rslint.project.source import place_of
+
+
+def place(analysis: Analysis, site: Site) -> Place:
+    """A site as faces show it: absolute file name, columns in characters from 1."""
+    source = analysis.links.source(site.function)
+    return place_of(source, Span(site.row, site.column, site.end_row, site.end_column))
+
+
+def lock_text(suspect: LockSuspect) -> str:
+    """The lock as source names it: an attribute with `self`."""
+    return f"self{suspect.lock}" if suspect.lock.startswith(".") else suspect.lock
+
+
+def function_name(identity: str) -> str:
+    """`Class.method` of a function's identity."""
+    return re.sub(r"@\d+", "", identity.partition(":")[2])
+
+
+def row(suspect: LockSuspect, step: int) -> int:
+    """The row of one of the other places."""
+    return suspect.steps[step].site.row
+
+
+def finding(
+    analysis: Analysis,
+    suspect: LockSuspect,
+    *,
+    code: str,
+    name: str,
+    message: str,
+    suggestion: str,
+    confidence: Confidence,
+    severity: Severity = Severity.ERROR,
+) -> Finding:
+    """The finding of one suspect; its other places are related, in the order in which tasks or threads come by."""
+    return Finding(
+        code=code,
+        name=name,
+        severity=severity,
+        confidence=confidence,
+        message=message,
+        place=place(analysis, suspect.site),
+        function=function_name(suspect.function),
+        noqa_rows=(suspect.statement.row, max(suspect.statement.end_row, suspect.site.end_row)),
+        related=tuple(Related(place(analysis, step.site), step.text) for step in suspect.steps),
+        suggestion=suggestion,
+        preview=suspect.tier == "preview",
+    )
