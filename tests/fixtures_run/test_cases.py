@@ -8,6 +8,8 @@ A case.toml holds `code`, `reason`, `world_sizes`, an optional table `[fix]`, an
     outcome = "deadlock"          # the outcome of run_ranks
     results = "one answer"        # optional: all ranks return the same
     timeout = 3.0                 # optional: seconds, for a run whose outcome is `timeout`
+    left = 1                      # optional: `main` returns the names of what stays in /dev/shm while the rank lives;
+                                  # so many on all ranks together
 
 A file that has a run exposes `main(rank, world_size)`. Cases without a run have tests of their own.
 """
@@ -29,7 +31,7 @@ else:
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 CASE_KEYS = {"code", "reason", "world_sizes", "fix", "run"}
-RUN_KEYS = {"file", "faults", "outcome", "results", "timeout"}
+RUN_KEYS = {"file", "faults", "outcome", "results", "timeout", "left"}
 FAULT_KEYS = {"rank", "target", "nth", "raises", "message"}
 APPLICABILITIES = {"safe", "unsafe", "display", "none"}
 TIMEOUT = 20.0
@@ -53,6 +55,7 @@ class Run:
     outcome: str
     one_answer: bool
     timeout: float
+    left: int | None
 
 
 def runs() -> list[Any]:
@@ -71,6 +74,7 @@ def runs() -> list[Any]:
                     run["outcome"],
                     run.get("results") == "one answer",
                     run.get("timeout", TIMEOUT),
+                    run.get("left"),
                 )
                 identifier = f"{name}-{Path(run['file']).stem}-{world_size}-{met}"
                 found.append(pytest.param(given, id=identifier))
@@ -82,6 +86,8 @@ def test_a_run_ends_as_stated(run: Run) -> None:
     result = run_ranks(f"{run.program}:main", run.world_size, faults=run.faults, timeout=run.timeout)
     assert result.outcome == run.outcome, result.report()
     assert result.unfired == (), f"faults that never fired: {result.unfired}"
+    if run.left is not None:
+        assert sum(len(names) for names in result.results.values()) == run.left, result.results
     if run.one_answer:
         assert len({repr(answer) for answer in result.results.values()}) == 1, result.results
 
@@ -106,11 +112,13 @@ def test_a_case_is_complete_and_says_nothing_unknown(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(CASES))
 def test_a_repair_is_run_under_every_fault_that_breaks_the_bug(name: str) -> None:
     stated_runs = stated(CASES[name]).get("run", ())
-    ended = ("completed", "failed")
-    broken = [run for run in stated_runs if run["file"] == "bug.py" and run["outcome"] not in ended]
-    proven = [
-        run.get("faults", []) for run in stated_runs if run["file"] == "fixed.py" and run["outcome"] in ended
-    ]
+    broken = [run for run in stated_runs if run["file"] == "bug.py" and not _is_right(run)]
+    proven = [run.get("faults", []) for run in stated_runs if run["file"] == "fixed.py" and _is_right(run)]
     if stated_runs and (CASES[name].parent / "fixed.py").exists():
         assert broken
         assert all(run.get("faults", []) in proven for run in broken)
+
+
+def _is_right(run: dict[str, Any]) -> bool:
+    """No rank waits for ever, and nothing stays behind."""
+    return run["outcome"] in ("completed", "failed") and not run.get("left")

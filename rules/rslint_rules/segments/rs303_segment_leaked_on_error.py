@@ -1,0 +1,133 @@
+"""# segment-leaked-on-error (RS303)
+
+## What it does
+Reports a shared-memory segment that keeps its name when an exception comes between the call that makes it and the one
+that removes it or hands it on.
+
+## Why is this bad?
+Nobody else knows the name yet, so nobody can remove the segment: its memory stays taken in `/dev/shm` as long as the
+process lives, and with it the mount fills up. Python's resource tracker removes it when the process *tree* ends; after
+`SIGKILL` of the tree, or for a file below `/dev/shm` that was opened with `os.open`, nobody does.
+
+## Example
+```python
+shm = SharedMemory(create=True, size=array.nbytes)
+np.copyto(np.ndarray(array.shape, array.dtype, shm.buf), array)  # raises: nobody unlinks
+return shm.name
+```
+
+## Use instead
+```python
+shm = SharedMemory(create=True, size=array.nbytes)
+try:
+    np.copyto(np.ndarray(array.shape, array.dtype, shm.buf), array)
+except BaseException:
+    shm.unlink()
+    raise
+return shm.name
+```
+
+## Fix and its safety
+Safe: what lies between creation and hand-over is put into a `try` whose handler removes the segment and raises again.
+Offered where both stand in the same block, and the function made the segment itself.
+
+## Known limits
+A consumer that opens a segment and removes it when it has copied it out is held to the same: the removal belongs into
+`finally`. What counts as a reason to raise: copies and reservations, calls into other libraries, other processes,
+files, callbacks, further segments, and a `raise` of the function itself. Views of a buffer, logging, arithmetic and
+collectives do not count. A segment that an object holds is safe while its constructor runs if `__del__` removes it;
+removals below a condition are taken to happen.
+
+Reported by default: a reason in this function, or one call away. With `--preview` also callbacks, and reasons two
+calls away.
+
+## References
+POSIX.1-2024, shm_unlink(); CPython `multiprocessing.shared_memory` (`SharedMemory.unlink`); sgl-project/sglang pull
+requests 21465 and 37047, vllm-project/vllm pull request 54619.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from rslint.finding import Confidence, Finding, Related, Severity
+from rslint.flow.analysis import Analysis
+from rslint.rule import Rule
+from rslint.segments.analysis import segment_suspects
+from rslint.segments.leaks import Leak
+from rslint_rules.segments import describe
+
+CODE, NAME = "RS303", "segment-leaked-on-error"
+FARTHEST = 1
+SHOWN = 4
+
+
+def check(analysis: Analysis) -> Iterable[Finding]:
+    for leak in one_per_root(segment_suspects(analysis).leaks):
+        yield _finding(analysis, leak[0], leak[1:])
+
+
+def one_per_root(leaks: Iterable[Leak]) -> Iterator[tuple[Leak, ...]]:
+    """Segments of one function that the same call leaves behind are one root, the first opened its place."""
+    group: list[Leak] = []
+    for leak in leaks:
+        shared = {site for _, site in leak.raisers}
+        if group and group[0].function == leak.function and any(s in shared for _, s in group[0].raisers):
+            group.append(leak)
+            continue
+        if group:
+            yield tuple(group)
+        group = [leak]
+    if group:
+        yield tuple(group)
+
+
+def is_certain(leak: Leak) -> bool:
+    """A reason that is near, and more than what a caller passes in."""
+    return any(raiser.hops <= FARTHEST and raiser.kind != "callback" for raiser, _ in leak.raisers)
+
+
+def _finding(analysis: Analysis, leak: Leak, others: tuple[Leak, ...]) -> Finding:
+    near = [pair for pair in leak.raisers if pair[0].hops <= FARTHEST and pair[0].kind != "callback"]
+    raiser, where = (near or list(leak.raisers))[0]
+    row = describe.place(analysis, where).row
+    opening = leak.charge.opening
+    if opening is None:
+        message = (
+            f"{describe.raiser_text(raiser)} may raise before `{sorted(leak.charge.holders)[0]}` is unlinked: the "
+            "segment stays, and nobody else removes it"
+        )
+    else:
+        what = "segment" if opening.creates else "segment that this function is to remove"
+        message = (
+            f"the {what} in {describe.opening_text(opening)} stays in /dev/shm if {describe.raiser_text(raiser)} on "
+            f"line {row} raises: nothing unlinks it on that path"
+        )
+    related = [
+        Related(describe.place(analysis, site), f"may raise: {describe.raiser_text(one)}")
+        for one, site in leak.raisers[:SHOWN]
+        if site != leak.site
+    ]
+    related += [Related(describe.place(analysis, other.site), "stays as well") for other in others]
+    return Finding(
+        code=CODE,
+        name=NAME,
+        severity=Severity.WARNING,
+        confidence=Confidence.HIGH if raiser.hops == 0 else Confidence.MEDIUM,
+        message=message,
+        place=describe.place(analysis, leak.site),
+        function=describe.qualified_name(leak.function),
+        noqa_rows=(leak.statement.row, leak.statement.end_row),
+        related=tuple(related),
+        suggestion="unlink the segment in a handler (or `finally`) around what may raise, and raise again",
+        preview=not is_certain(leak),
+    )
+
+
+RULE = Rule(
+    code=CODE,
+    name=NAME,
+    summary="a segment keeps its name when an exception comes between its creation and its removal or hand-over",
+    documentation=__doc__ or "",
+    check=check,
+)
