@@ -29,7 +29,8 @@ return shm.name
 
 ## Fix and its safety
 Safe: what lies between creation and hand-over is put into a `try` whose handler removes the segment and raises again.
-Offered where both stand in the same block, and the function made the segment itself.
+The handle is not closed there, since closing raises while a view of the buffer lives; it closes itself when it is
+collected. Offered where both stand in the same block, and the function made the segment itself.
 
 ## Known limits
 A consumer that opens a segment and removes it when it has copied it out is held to the same: the removal belongs into
@@ -50,12 +51,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from rslint.finding import Confidence, Finding, Related, Severity
+from rslint.finding import Confidence, Finding, Fix, Related, Severity
 from rslint.flow.analysis import Analysis
-from rslint.rule import Rule
+from rslint.rule import FixRequest, Rule
 from rslint.segments.analysis import segment_suspects
 from rslint.segments.leaks import Leak
+from rslint.segments.openings import CREATE
 from rslint_rules.segments import describe
+from rslint_rules.segments.repair import unlink_on_error
 
 CODE, NAME = "RS303", "segment-leaked-on-error"
 FARTHEST = 1
@@ -124,10 +127,25 @@ def _finding(analysis: Analysis, leak: Leak, others: tuple[Leak, ...]) -> Findin
     )
 
 
+def fix(request: FixRequest) -> Fix | None:
+    """Only a segment that the function itself has made, and that is removed through its handle."""
+    for leak in segment_suspects(request.analysis).leaks:
+        opening = leak.charge.opening
+        if opening is None or describe.place(request.analysis, leak.site) != request.finding.place:
+            continue
+        if opening.kind != CREATE or opening.helper is not None or opening.by_name or not opening.holders:
+            return None
+        raising = [describe.place(request.analysis, site) for _, site in leak.raisers]
+        return unlink_on_error(request.source, request.finding, opening.holders[0], raising)
+    return None
+
+
 RULE = Rule(
     code=CODE,
     name=NAME,
     summary="a segment keeps its name when an exception comes between its creation and its removal or hand-over",
     documentation=__doc__ or "",
     check=check,
+    fix=fix,
+    fix_summary="unlink in a handler (safe)",
 )
