@@ -53,6 +53,7 @@ class SegmentModels:
     untracking: CallTable[bool]
     fillings: CallTable[bool]
     publications: CallTable[bool]
+    publication_names: frozenset[str]
     acknowledgements: CallTable[bool]
     agreeing_operations: Names
     owner_tests: Names
@@ -67,6 +68,7 @@ def segment_models(files: Sequence[schema.ModelFile], same: Compile) -> SegmentM
 
     openers = every(lambda f: f.segment)
     removals = every(lambda f: f.segment_removal)
+    publications = every(lambda f: f.segment_publication)
     agreements = every(lambda f: f.segment_agreement)
     owners = every(lambda f: f.segment_owner)
     return SegmentModels(
@@ -77,7 +79,8 @@ def segment_models(files: Sequence[schema.ModelFile], same: Compile) -> SegmentM
         keepers=same(every(lambda f: f.segment_keeper), lambda _: True),
         untracking=same(every(lambda f: f.segment_untracked), lambda _: True),
         fillings=same(every(lambda f: f.segment_filling), lambda _: True),
-        publications=same(every(lambda f: f.segment_publication), lambda table: table.collective),
+        publications=same(publications, lambda table: table.collective),
+        publication_names=_last_names(table for table in publications if table.collective),
         acknowledgements=same([t for t in agreements if t.methods or t.names], lambda _: True),
         agreeing_operations=names(kind for table in agreements for kind in table.collectives),
         owner_tests=names(p for table in owners for p in table.tests),
