@@ -7,15 +7,25 @@ from dataclasses import dataclass
 from rslint.flow.analysis import Analysis
 from rslint.flow.knowledge import Knowledge
 from rslint.project.modules import outside_production
+from rslint.segments.agreement import EarlyUnlink, early_unlinks
 from rslint.segments.leaks import Leak, leaks_of
 from rslint.segments.openings import Openings, all_openings
+from rslint.segments.owners import Removal, removals_of
+from rslint.segments.races import EarlyAttach, early_attaches
+from rslint.segments.tracking import TrackedAttach, tracked_attaches
+from rslint.segments.unpickling import UnpicklingOpen, unpickling_opens
 
 
 @dataclass(frozen=True)
 class SegmentSuspects:
     """What the rules of RS3 report, each in order of function and place."""
 
-    leaks: tuple[Leak, ...] = ()
+    early: tuple[EarlyUnlink, ...]
+    tracked: tuple[TrackedAttach, ...]
+    leaks: tuple[Leak, ...]
+    removals: tuple[Removal, ...]
+    races: tuple[EarlyAttach, ...]
+    unpickled: tuple[UnpicklingOpen, ...]
 
 
 def segment_suspects(analysis: Analysis) -> SegmentSuspects:
@@ -27,7 +37,12 @@ def _suspects(k: Knowledge) -> SegmentSuspects:
     openings = all_openings(k)
     concerned = concerned_functions(k, openings)
     return SegmentSuspects(
+        early=tuple(early_unlinks(k, openings, concerned)),
+        tracked=tuple(tracked_attaches(k, openings, concerned)),
         leaks=tuple(leak for identity in concerned for leak in leaks_of(k, identity, openings)),
+        removals=tuple(removals_of(k, openings, concerned)),
+        races=tuple(early_attaches(k, openings, concerned)),
+        unpickled=tuple(unpickling_opens(k, openings)),
     )
 
 

@@ -32,8 +32,8 @@ from rslint.segments.openings import ATTACH, Opening, Openings
 
 CONSTRUCTORS = frozenset({"__init__", "__new__", "__post_init__", "__setstate__"})
 _TEARDOWN = frozenset({
-    "close", "cleanup", "clean_up", "shutdown", "unlink", "release", "destroy", "free", "stop", "terminate", "finalize", "reset", "clear",
-    "teardown", "dispose", "__del__", "__exit__", "__aexit__", "remove", "delete", "detach",
+    "close", "cleanup", "clean_up", "shutdown", "unlink", "release", "destroy", "free", "stop", "terminate", "finalize",
+    "reset", "clear", "teardown", "dispose", "__del__", "__exit__", "__aexit__", "remove", "delete", "detach",
 })  # fmt: skip
 
 
@@ -67,9 +67,13 @@ def _charge(k: Knowledge, function: ir.Function, opening: Opening) -> Charge | N
         return None
     if attributes and (function.name not in CONSTRUCTORS or _is_destroyed(k, function, holders, names)):
         return None
-    if any(registers(k, function.identity, call, _of_self(holders)) for call, _ in calls_of(k, function.identity)):
+    if any(
+        registers(k, function.identity, call, _of_self(holders)) for call, _ in calls_of(k, function.identity)
+    ):
         return None  # a cleaner is registered for the object, before or after
-    if opening.kind == ATTACH and not function_removes(k, function.identity, frozenset(opening.holders), NO_TEXTS, 1):
+    if opening.kind == ATTACH and not function_removes(
+        k, function.identity, frozenset(opening.holders), NO_TEXTS, 1
+    ):
         return None
     return Charge(opening, holders, names)
 
@@ -77,7 +81,12 @@ def _charge(k: Knowledge, function: ir.Function, opening: Opening) -> Charge | N
 def _held(k: Knowledge, function: ir.Function, openings: Openings) -> list[Charge]:
     """The handles that a method removes, and that another method of its class only attached."""
     plain = function.name.strip("_")
-    if function.owner is None or function.name in CONSTRUCTORS or plain in _TEARDOWN or function.name in _TEARDOWN:
+    if (
+        function.owner is None
+        or function.name in CONSTRUCTORS
+        or plain in _TEARDOWN
+        or function.name in _TEARDOWN
+    ):
         return []
     if any(plain.startswith(f"{word}_") or plain.endswith(f"_{word}") for word in _TEARDOWN):
         return []
@@ -122,9 +131,7 @@ def name_texts(name: ir.Expr | None) -> Texts:
 
 
 def _is_global(function: ir.Function, holders: tuple[str, ...]) -> bool:
-    declared = {
-        name for s in statements(function.body) if isinstance(s, ir.Scope) for name in s.names
-    }
+    declared = {name for s in statements(function.body) if isinstance(s, ir.Scope) for name in s.names}
     return not declared.isdisjoint(holders) or function.identity.endswith(":")
 
 
@@ -146,7 +153,13 @@ def ends_charge(k: Knowledge, function: ir.Function, node: CfgNode, charge: Char
     if node.origin is None or node.kind not in ("statement", "branch", "expression", "iterate", "with"):
         return False
     origin = node.clause.context if isinstance(node.clause, ir.WithItem) else node.origin
-    parts = expressions(origin) if isinstance(origin, ir.Stmt) else (origin,) if isinstance(origin, ir.Expr) else ()
+    parts = (
+        expressions(origin)
+        if isinstance(origin, ir.Stmt)
+        else (origin,)
+        if isinstance(origin, ir.Expr)
+        else ()
+    )
     identity = function.identity
     for part in parts:
         for e in walk(part):
@@ -183,13 +196,12 @@ def _is_stored(k: Knowledge, function: ir.Function, s: ir.Assign, charge: Charge
     for target in s.targets:
         text = dotted(target.value if isinstance(target, ir.Subscript) else target) or ""
         if isinstance(target, ir.Name):
-            if _is_global(function, (target.id,)):
-                return True
+            kept = _is_global(function, (target.id,))
         elif not text.startswith("self.") or function.name not in CONSTRUCTORS:
-            return True
-        elif function.owner is not None and destructor_removes(
-            k, function.owner, frozenset({text}), _of_self(charge.names)
-        ):
+            kept = True
+        else:
+            kept = _is_destroyed(k, function, frozenset({text}), charge.names)
+        if kept:
             return True
     return False
 
@@ -204,9 +216,8 @@ def forgotten_by_test(
     found: set[int] = set()
     for number, charge in enumerate(charges):
         absent = _absent_when(node.origin, charge.holders)
-        if absent is not None and edge.kind == ("true" if absent else "false"):
-            found.add(number)
-        elif _guards_removal(k, function, node.origin, charge):
+        gone = absent is not None and edge.kind == ("true" if absent else "false")
+        if gone or _guards_removal(k, function, node.origin, charge):
             found.add(number)
     return frozenset(found)
 

@@ -1,4 +1,4 @@
-"""What code does with a handle: other names for it, removal of its segment, and handing it on to somebody who keeps it."""
+"""What code does with a handle: other names for it, removal of its segment, handing it on to somebody who keeps it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ def named_alike(function: ir.Function, names: Texts) -> Texts:
             value = s.value if isinstance(s, ir.Assign) else s.iterable if isinstance(s, ir.For) else None
             if value is None or not spells(value, frozenset(found)):
                 continue
-            for target in s.targets if isinstance(s, ir.Assign) else (s.target,) if isinstance(s, ir.For) else ():
+            for target in (
+                s.targets if isinstance(s, ir.Assign) else (s.target,) if isinstance(s, ir.For) else ()
+            ):
                 items = target.items if isinstance(target, ir.Collection) else (target,)
                 found.update(text for item in items if (text := dotted(item)) not in (None, "_", "self"))
         if len(found) == before:
@@ -120,7 +122,9 @@ def removes(
 ) -> bool:
     """Whether a call removes the segment that `holders` hold or whose name is spelled as one of `names`, itself or by
     what it calls; conditions on the way are not asked."""
-    if last_name(call.func) in k.models.segments.removal_names and _removes_itself(k, identity, call, holders, names):
+    if last_name(call.func) in k.models.segments.removal_names and _removes_itself(
+        k, identity, call, holders, names
+    ):
         return True
     if depth <= 0:
         return False
@@ -159,7 +163,9 @@ def _removes_itself(k: Knowledge, identity: str, call: ir.Call, holders: Texts, 
     given = argument_of(call, hit.value)
     if given is None and call.args:
         given = call.args[0]
-    return given is not None and (spells(given, names) or any(_named_of(part, holders) for part in walk(given)))
+    return given is not None and (
+        spells(given, names) or any(_named_of(part, holders) for part in walk(given))
+    )
 
 
 def spells(e: ir.Expr, names: Texts) -> bool:
@@ -241,8 +247,8 @@ def hands_on(k: Knowledge, identity: str, call: ir.Call, holders: Texts) -> bool
 
 
 _STORING = frozenset({
-    "append", "appendleft", "add", "put", "put_nowait", "insert", "extend", "update", "setdefault", "register", "set", "setattr",
-    "__setitem__", "track", "push", "partial",
+    "append", "appendleft", "add", "put", "put_nowait", "insert", "extend", "update", "setdefault", "register", "set",
+    "setattr", "__setitem__", "track", "push", "partial",
 })  # fmt: skip
 
 
@@ -268,8 +274,9 @@ def _is_kept(k: Knowledge, callee: str, call: ir.Call, holders: Texts) -> bool:
     if not passed:
         return False
     for statement in statements(function.body):
-        value = statement.value if isinstance(statement, ir.Assign | ir.Return) else None
-        if value is None or not any(True for _ in bare_mentions(value, passed)):
+        if not isinstance(statement, ir.Assign | ir.Return) or statement.value is None:
+            continue
+        if not any(True for _ in bare_mentions(statement.value, passed)):
             continue
         if isinstance(statement, ir.Return) or any(not isinstance(t, ir.Name) for t in statement.targets):
             return True

@@ -74,7 +74,10 @@ def _graph(k: Knowledge, function: ir.Function, charges: tuple[Charge, ...]) -> 
 
     def raises(node: ir.Node) -> tuple[str, ...]:
         opened = tuple(
-            label for c in charges if c.opening is not None and c.opening.statement is node for label in ("OSError",)
+            label
+            for c in charges
+            if c.opening is not None and c.opening.statement is node
+            for label in ("OSError",)
         )
         raiser = raiser_of(k, function, node, frozenset(), narrow=False)
         return (*opened, *(raiser.exceptions if raiser is not None else ()))
@@ -138,7 +141,11 @@ def _lost(k: Knowledge, function: ir.Function, cfg: Cfg, charges: tuple[Charge, 
         if edge.target == cfg.exit:
             leaving = frozenset()
         leaving = leaving - ended[node.index]
-        return leaving if edge.kind == "exception" else leaving - forgotten_by_test(k, function, node, edge, charges)
+        return (
+            leaving
+            if edge.kind == "exception"
+            else leaving - forgotten_by_test(k, function, node, edge, charges)
+        )
 
     return solve(
         cfg,
@@ -150,7 +157,9 @@ def _lost(k: Knowledge, function: ir.Function, cfg: Cfg, charges: tuple[Charge, 
     )
 
 
-def _ended(k: Knowledge, function: ir.Function, cfg: Cfg, charges: tuple[Charge, ...]) -> list[frozenset[int]]:
+def _ended(
+    k: Knowledge, function: ir.Function, cfg: Cfg, charges: tuple[Charge, ...]
+) -> list[frozenset[int]]:
     """By node, the segments for which it ends the function's responsibility."""
     return [
         frozenset(n for n, charge in enumerate(charges) if ends_charge(k, function, node, charge))

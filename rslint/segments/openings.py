@@ -13,7 +13,7 @@ from rslint.models.segment_tables import Argument, Opener
 from rslint.project import ir
 from rslint.project.links import Links
 from rslint.project.source import place_of
-from rslint.project.text import dotted, expressions, last_name, render, statements, walk
+from rslint.project.text import dotted, expressions, last_name, statements, walk
 
 CREATE, ATTACH, EITHER = "create", "attach", "either"
 _HELPERS = 2
@@ -92,7 +92,9 @@ def _aliases(links: Links, name: str) -> set[str]:
                 found.add(bound)
     for module in links.store.modules_deriving(name):
         facts = links.store.facts(module)
-        found |= {one.name for one in facts.classes if any(name in base for base in one.bases)} if facts else set()
+        found |= (
+            {one.name for one in facts.classes if any(name in base for base in one.bases)} if facts else set()
+        )
     return found - {name}
 
 
@@ -243,7 +245,9 @@ def holders_of(statement: ir.Stmt, call: ir.Call) -> tuple[str, ...]:
     if isinstance(statement, ir.Assign) and statement.value is not None and _is_result(statement.value, call):
         return tuple(name for target in statement.targets if (name := dotted(target)) is not None)
     if isinstance(statement, ir.With):
-        names = [dotted(i.target) for i in statement.items if i.target is not None and call in walk(i.context)]
+        names = [
+            dotted(i.target) for i in statement.items if i.target is not None and call in walk(i.context)
+        ]
         return tuple(name for name in names if name is not None)
     return ()
 

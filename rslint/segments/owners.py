@@ -107,9 +107,9 @@ def _unasked_removal(k: Knowledge, function: ir.Function, holder: str) -> ir.Cal
     for call, _ in calls_of(k, function.identity):
         direct = removes(k, function.identity, call, texts, NO_TEXTS, 0)
         told = last_name(call.func) in _REMOVERS and removes(k, function.identity, call, texts, NO_TEXTS, 1)
-        if (direct or told) and not asks_for_owner(k, tests_of(function, call)):
-            if not _makes_again(k, function, call):
-                return call
+        asked = asks_for_owner(k, tests_of(function, call))
+        if (direct or told) and not asked and not _makes_again(k, function, call):
+            return call
     return None
 
 
@@ -226,7 +226,9 @@ def _half_built(k: Knowledge, class_id: str, function: ir.Function, handle: _Han
     for call, _ in calls_of(k, function.identity):
         if not isinstance(call.func, ir.Attribute) or dotted(call.func.value) != handle.holder:
             continue
-        asked = any(_asks_for(part, handle.holder) for test in tests_of(function, call) for part in walk(test))
+        asked = any(
+            _asks_for(part, handle.holder) for test in tests_of(function, call) for part in walk(test)
+        )
         if not asked and not stopped_here(k, function.identity, call, "AttributeError"):
             method, opening = in_constructor[0]
             site = site_of(function.identity, call)
@@ -257,7 +259,7 @@ def _has_default(k: Knowledge, class_id: str, attribute: str) -> bool:
 def _armed(k: Knowledge, class_id: str, function: ir.Function, handle: _Handle) -> Iterator[Removal]:
     """A removal that may raise, while the one that is registered for the exit is called off only afterwards."""
     texts = aliases(function, [handle.holder])
-    called_off = [c for c in calls_named(k, function.identity, "unregister")]
+    called_off = calls_named(k, function.identity, "unregister")
     if not called_off or not _is_registered(k, class_id, handle.holder):
         return
     for call, _ in calls_of(k, function.identity):

@@ -1,4 +1,4 @@
-"""What may raise while a segment is there: copies into it, reservations, remote and native calls, the author's own `raise`."""
+"""What may raise while a segment is there: copies into it, reservations, remote and native calls, a `raise`."""
 
 from __future__ import annotations
 
@@ -91,7 +91,9 @@ def _function_fills(k: Knowledge, identity: str, depth: int) -> bool:
             here = not target.functions and fills(
                 k.models, target.external, target.text, target.receiver_types
             )
-            below = depth > 0 and any(_function_fills(k, callee, depth - 1) for callee in target.functions[:2])
+            below = depth > 0 and any(
+                _function_fills(k, callee, depth - 1) for callee in target.functions[:2]
+            )
             if (here or below) and escaping(k, identity, around, "Exception") is not None:
                 return True
         return False
@@ -131,7 +133,9 @@ def _views(function: ir.Function, holders: frozenset[str]) -> set[str]:
     for s in statements(function.body):
         if isinstance(s, ir.Assign) and isinstance(s.value, ir.Call):
             made = any(
-                isinstance(e, ir.Attribute) and e.attr == "buf" and (not holders or dotted(e.value) in holders)
+                isinstance(e, ir.Attribute)
+                and e.attr == "buf"
+                and (not holders or dotted(e.value) in holders)
                 for e in walk(s.value)
             )
             if made and last_name(s.value.func) not in ("bytes", "memoryview", "bytearray"):

@@ -1,4 +1,4 @@
-"""What stands around a call of a function: the tests that decide whether it is reached, the handlers that may stop it."""
+"""What stands around a call: the tests that decide whether it is reached, the handlers that stop what it raises."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ def _conditional_parts(statement: ir.Stmt, call: ir.Call) -> Iterator[ir.Expr]:
 
 def _leaves(body: Body) -> bool:
     return bool(body) and (
-        isinstance(body[-1], ir.Return | ir.Raise) or (isinstance(body[-1], ir.Jump) and body[-1].kind != "pass")
+        isinstance(body[-1], ir.Return | ir.Raise)
+        or (isinstance(body[-1], ir.Jump) and body[-1].kind != "pass")
     )
 
 

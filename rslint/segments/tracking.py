@@ -104,9 +104,10 @@ def _forked_before(k: Knowledge, identity: str, maker: str) -> Site | None:
     """Where the attaching function is started as a process by one that has not made the segment yet: a constructor."""
     for use in uses_of(k, identity, "Exception"):
         starter = use.site.function
-        if use.how == "process" and starter != maker and starter.endswith(".__init__") and maker != identity:
-            if not calls_named(k, starter, maker.rpartition(".")[2]) and not _is_spawned(k, starter):
-                return use.site
+        if use.how != "process" or maker in (starter, identity) or not starter.endswith(".__init__"):
+            continue
+        if not calls_named(k, starter, maker.rpartition(".")[2]) and not _is_spawned(k, starter):
+            return use.site
     return None
 
 

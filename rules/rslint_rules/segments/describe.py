@@ -42,7 +42,11 @@ def call_text(e: ir.Expr | ir.Stmt) -> str:
         return f"{render(e.targets[0])} = …" if not isinstance(e.targets[0], ir.Subscript) else _stored(e)
     if isinstance(e, ir.Call):
         text = render(e.func)
-        return f"{text if len(text) <= _LONGEST else last_name(e.func)}(…)" if e.args or e.keywords else f"{text}()"
+        return (
+            f"{text if len(text) <= _LONGEST else last_name(e.func)}(…)"
+            if e.args or e.keywords
+            else f"{text}()"
+        )
     return ""
 
 

@@ -14,7 +14,9 @@ from rslint.project.source import Source
 
 DEEPEST = 150
 _STRINGS = frozenset(
-    getattr(tokenize, name) for name in ("STRING", "FSTRING_MIDDLE", "TSTRING_MIDDLE") if hasattr(tokenize, name)
+    getattr(tokenize, name)
+    for name in ("STRING", "FSTRING_MIDDLE", "TSTRING_MIDDLE")
+    if hasattr(tokenize, name)
 )
 
 
@@ -28,7 +30,11 @@ def unlink_on_error(source: Source, finding: Finding, holder: str, raising: Sequ
     statements, made = block
     last = max((_index(statements, place.row) for place in raising if place != finding.place), default=None)
     first = made + 1
-    if last is None or last < first or any(_index(statements, p.row) < first for p in raising if p != finding.place):
+    if (
+        last is None
+        or last < first
+        or any(_index(statements, p.row) < first for p in raising if p != finding.place)
+    ):
         return None
     wrapped = statements[first : last + 1]
     if not _can_be_indented(source, statements[made], wrapped):
@@ -101,7 +107,8 @@ def _can_be_indented(source: Source, made: ast.stmt, wrapped: Sequence[ast.stmt]
         return False
     inside = range(wrapped[0].lineno, previous + 1)
     return not any(
-        token.type in _STRINGS and token.start[0] != token.end[0] and token.start[0] in inside for token in tokens
+        token.type in _STRINGS and token.start[0] != token.end[0] and token.start[0] in inside
+        for token in tokens
     )
 
 
