@@ -13,7 +13,7 @@ there as it must not for the agreement, is not: that path publishes, and unlinks
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rslint.flow.forest import Forest, Site, child
 from rslint.flow.knowledge import Knowledge
@@ -42,7 +42,7 @@ class EarlyUnlink:
 
     `function` is where the agreement is missing, `site` the call there that leads to the removal at `unlink`.
     `published` are the publications that nobody waited for; `test` is the condition because of which the agreement is
-    left out on that path, and its outcome.
+    left out on that path, and its outcome. `owner` is the class whose instances carry the segment, where they do.
     """
 
     function: str
@@ -50,6 +50,7 @@ class EarlyUnlink:
     unlink: Site
     published: tuple[Site, ...]
     test: tuple[str, bool] | None = None
+    owner: str | None = None
 
 
 def early_unlinks(k: Knowledge, openings: Openings, concerned: tuple[str, ...]) -> Iterator[EarlyUnlink]:
@@ -85,7 +86,8 @@ def _of_pickled(k: Knowledge, openings: Openings) -> Iterator[EarlyUnlink]:
             if _has(events.forest, tree, PUBLISH) and _has(events.forest, tree, UNLINK):
                 both.add(identity)
                 for early in _paths(events.forest, identity, tree):
-                    found.setdefault(early.site, early)
+                    owner = k.links.owner_of(early.unlink.function)
+                    found.setdefault(early.site, replace(early, owner=owner))
         reached -= both  # whoever calls these sees the same again
     yield from sorted(found.values(), key=lambda early: early.site)
 

@@ -80,8 +80,11 @@ def _handles(k: Knowledge, class_id: str, openings: Openings) -> list[_Handle]:
 
 def _of_class(k: Knowledge, class_id: str, openings: Openings) -> Iterator[Removal]:
     for handle in _handles(k, class_id, openings):
-        anybody = handle.kinds not in ({ATTACH}, {CREATE}) and not _is_unique(k, handle)
-        attached = handle.kinds == {ATTACH} and _maker_removes(k, class_id, openings)
+        handed = any(
+            method.endswith(".__setstate__") for method, _ in handle.opened
+        )  # whoever receives it removes it
+        anybody = handle.kinds not in ({ATTACH}, {CREATE}) and not handed and not _is_unique(k, handle)
+        attached = handle.kinds == {ATTACH} and not handed and _maker_removes(k, class_id, openings)
         for _, method in k.links.class_facts(class_id).methods:
             function = k.links.ir(method)
             if anybody or attached:

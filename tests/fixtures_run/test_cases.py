@@ -8,8 +8,9 @@ A case.toml holds `code`, `reason`, `world_sizes`, an optional table `[fix]`, an
     outcome = "deadlock"          # the outcome of run_ranks
     results = "one answer"        # optional: all ranks return the same
     timeout = 3.0                 # optional: seconds, for a run whose outcome is `timeout`
-    left = 1                      # optional: `main` returns the names of what stays in /dev/shm while the rank lives;
-                                  # so many on all ranks together
+    raises = "FileNotFoundError"  # optional: how the first rank to fail ended, for a run whose outcome is `failed`
+    astray = 1                    # optional: so many segments, on all ranks together, whose names `main` returns: left
+                                  # in /dev/shm while the rank lives, or gone although somebody needs them
 
 A file that has a run exposes `main(rank, world_size)`. Cases without a run have tests of their own.
 """
@@ -31,8 +32,8 @@ else:
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 CASE_KEYS = {"code", "reason", "world_sizes", "fix", "run"}
-RUN_KEYS = {"file", "faults", "outcome", "results", "timeout", "left"}
-FAULT_KEYS = {"rank", "target", "nth", "raises", "message"}
+RUN_KEYS = {"file", "faults", "outcome", "results", "timeout", "astray", "raises"}
+FAULT_KEYS = {"rank", "target", "nth", "raises", "message", "holds"}
 APPLICABILITIES = {"safe", "unsafe", "display", "none"}
 TIMEOUT = 20.0
 
@@ -55,7 +56,8 @@ class Run:
     outcome: str
     one_answer: bool
     timeout: float
-    left: int | None
+    astray: int | None
+    raises: str | None
 
 
 def runs() -> list[Any]:
@@ -74,7 +76,8 @@ def runs() -> list[Any]:
                     run["outcome"],
                     run.get("results") == "one answer",
                     run.get("timeout", TIMEOUT),
-                    run.get("left"),
+                    run.get("astray"),
+                    run.get("raises"),
                 )
                 identifier = f"{name}-{Path(run['file']).stem}-{world_size}-{met}"
                 found.append(pytest.param(given, id=identifier))
@@ -86,8 +89,10 @@ def test_a_run_ends_as_stated(run: Run) -> None:
     result = run_ranks(f"{run.program}:main", run.world_size, faults=run.faults, timeout=run.timeout)
     assert result.outcome == run.outcome, result.report()
     assert result.unfired == (), f"faults that never fired: {result.unfired}"
-    if run.left is not None:
-        assert sum(len(names) for names in result.results.values()) == run.left, result.results
+    if run.astray is not None:
+        assert sum(len(names) for names in result.results.values()) == run.astray, result.results
+    if run.raises is not None:
+        assert any(error.is_a(run.raises) for error in result.errors.values()), result.report()
     if run.one_answer:
         assert len({repr(answer) for answer in result.results.values()}) == 1, result.results
 
@@ -120,5 +125,5 @@ def test_a_repair_is_run_under_every_fault_that_breaks_the_bug(name: str) -> Non
 
 
 def _is_right(run: dict[str, Any]) -> bool:
-    """No rank waits for ever, and nothing stays behind."""
-    return run["outcome"] in ("completed", "failed") and not run.get("left")
+    """No rank waits for ever or ends as it must not, and no segment goes astray."""
+    return run["outcome"] in ("completed", "failed") and not run.get("astray") and not run.get("raises")

@@ -47,12 +47,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rslint.finding import Confidence, Finding, Related, Severity
+from rslint.finding import Confidence, Finding, Fix, Related, Severity
 from rslint.flow.analysis import Analysis
-from rslint.rule import Rule
+from rslint.rule import FixRequest, Rule
 from rslint.segments.agreement import EarlyUnlink
 from rslint.segments.analysis import segment_suspects
 from rslint_rules.segments import describe
+from rslint_rules.segments.barrier import barrier_before
 
 CODE, NAME = "RS301", "unlink-without-peer-barrier"
 SHOWN = 3
@@ -94,10 +95,19 @@ def _finding(analysis: Analysis, early: EarlyUnlink) -> Finding:
     )
 
 
+def fix(request: FixRequest) -> Fix | None:
+    for early in segment_suspects(request.analysis).early:
+        if describe.place(request.analysis, early.site) == request.finding.place:
+            return barrier_before(request.analysis, request.source, early)
+    return None
+
+
 RULE = Rule(
     code=CODE,
     name=NAME,
     summary="a segment is unlinked before every peer it was sent to has opened it",
     documentation=__doc__ or "",
     check=check,
+    fix=fix,
+    fix_summary="barrier under a uniform condition (unsafe)",
 )
