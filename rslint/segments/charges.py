@@ -20,6 +20,7 @@ from rslint.segments.handling import (
     Texts,
     aliases,
     bare_mentions,
+    class_removes,
     destructor_removes,
     function_removes,
     handle_text,
@@ -28,7 +29,7 @@ from rslint.segments.handling import (
     registers,
     removes,
 )
-from rslint.segments.openings import ATTACH, Opening, Openings
+from rslint.segments.openings import ATTACH, EITHER, Opening, Openings
 
 CONSTRUCTORS = frozenset({"__init__", "__new__", "__post_init__", "__setstate__"})
 _TEARDOWN = frozenset({
@@ -71,11 +72,21 @@ def _charge(k: Knowledge, function: ir.Function, opening: Opening) -> Charge | N
         registers(k, function.identity, call, _of_self(holders)) for call, _ in calls_of(k, function.identity)
     ):
         return None  # a cleaner is registered for the object, before or after
+    if opening.kind == EITHER and not _is_removed(k, function, holders):
+        return None  # nobody here is to remove what another may have made
     if opening.kind == ATTACH and not function_removes(
         k, function.identity, frozenset(opening.holders), NO_TEXTS, 1
     ):
         return None
     return Charge(opening, holders, names)
+
+
+def _is_removed(k: Knowledge, function: ir.Function, holders: Texts) -> bool:
+    """Whether the function, or the class of an attribute it puts the handle into, removes the segment some time."""
+    if function_removes(k, function.identity, holders, NO_TEXTS):
+        return True
+    attributes = [text.removeprefix("self.") for text in _of_self(holders)]
+    return function.owner is not None and any(class_removes(k, function.owner, a) for a in attributes)
 
 
 def _held(k: Knowledge, function: ir.Function, openings: Openings) -> list[Charge]:
