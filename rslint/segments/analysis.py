@@ -12,6 +12,7 @@ from rslint.segments.leaks import Leak, leaks_of
 from rslint.segments.openings import Openings, all_openings
 from rslint.segments.owners import Removal, removals_of
 from rslint.segments.races import EarlyAttach, early_attaches
+from rslint.segments.rows import LostRow, lost_rows
 from rslint.segments.tracking import TrackedAttach, tracked_attaches
 from rslint.segments.unpickling import UnpicklingOpen, unpickling_opens
 
@@ -23,6 +24,7 @@ class SegmentSuspects:
     early: tuple[EarlyUnlink, ...]
     tracked: tuple[TrackedAttach, ...]
     leaks: tuple[Leak, ...]
+    rows: tuple[LostRow, ...]
     removals: tuple[Removal, ...]
     races: tuple[EarlyAttach, ...]
     unpickled: tuple[UnpicklingOpen, ...]
@@ -40,6 +42,7 @@ def _suspects(k: Knowledge) -> SegmentSuspects:
         early=tuple(early_unlinks(k, openings, concerned)),
         tracked=tuple(tracked_attaches(k, openings, concerned)),
         leaks=tuple(leak for identity in concerned for leak in leaks_of(k, identity, openings)),
+        rows=tuple(row for identity in concerned for row in lost_rows(k, identity, openings)),
         removals=tuple(removals_of(k, openings, concerned)),
         races=tuple(early_attaches(k, openings, concerned)),
         unpickled=tuple(unpickling_opens(k, openings)),

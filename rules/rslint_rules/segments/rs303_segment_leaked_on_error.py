@@ -33,6 +33,9 @@ The handle is not closed there, since closing raises while a view of the buffer 
 collected. Offered where both stand in the same block, and the function made the segment itself.
 
 ## Known limits
+Several segments made in a loop or comprehension into a container that only the function knows are one finding: the last
+of them may not fit any more.
+
 A consumer that opens a segment and removes it when it has copied it out is held to the same: the removal belongs into
 `finally`. What counts as a reason to raise: copies and reservations, calls into other libraries, other processes,
 files, callbacks, further segments, and a `raise` of the function itself. Views of a buffer, logging, arithmetic and
@@ -57,6 +60,7 @@ from rslint.rule import FixRequest, Rule
 from rslint.segments.analysis import segment_suspects
 from rslint.segments.leaks import Leak
 from rslint.segments.openings import CREATE
+from rslint.segments.rows import LostRow
 from rslint_rules.segments import describe
 from rslint_rules.segments.repair import unlink_on_error
 
@@ -66,8 +70,11 @@ SHOWN = 4
 
 
 def check(analysis: Analysis) -> Iterable[Finding]:
-    for leak in one_per_root(segment_suspects(analysis).leaks):
+    suspects = segment_suspects(analysis)
+    for leak in one_per_root(suspects.leaks):
         yield _finding(analysis, leak[0], leak[1:])
+    for row in suspects.rows:
+        yield _row(analysis, row)
 
 
 def one_per_root(leaks: Iterable[Leak]) -> Iterator[tuple[Leak, ...]]:
@@ -124,6 +131,22 @@ def _finding(analysis: Analysis, leak: Leak, others: tuple[Leak, ...]) -> Findin
         related=tuple(related),
         suggestion="unlink the segment in a handler (or `finally`) around what may raise, and raise again",
         preview=not is_certain(leak),
+    )
+
+
+def _row(analysis: Analysis, row: LostRow) -> Finding:
+    held = f" in `{row.container}`" if row.container else ""
+    return Finding(
+        code=CODE,
+        name=NAME,
+        severity=Severity.WARNING,
+        confidence=Confidence.HIGH,
+        message=f"when one of these segments cannot be made, those made before it{held} stay in /dev/shm: nothing "
+        "unlinks them",
+        place=describe.place(analysis, row.site),
+        function=describe.qualified_name(row.function),
+        noqa_rows=(row.statement.row, row.statement.end_row),
+        suggestion="make them one by one into a name that a handler can go through and unlink",
     )
 
 
