@@ -18,14 +18,15 @@ from dataclasses import dataclass, replace
 from rslint.flow.forest import Forest, Site, child
 from rslint.flow.knowledge import Knowledge
 from rslint.flow.meaning import meaning_of
-from rslint.models.queries import refines
+from rslint.models.queries import refines, starter_of
 from rslint.models.segment_queries import publishes
 from rslint.project import ir
 from rslint.project.text import walk
+from rslint.segments.arguments import ATTACH, CREATE
 from rslint.segments.charges import name_texts
 from rslint.segments.events import AGREE, PUBLISH, UNLINK, Events, callers_of, calls_in
 from rslint.segments.handling import NO_TEXTS, Texts, aliases, handle_text, removes
-from rslint.segments.openings import ATTACH, CREATE, Openings
+from rslint.segments.openings import Openings
 from rslint.segments.unpickling import rebuildings
 
 _UP = 4
@@ -86,8 +87,8 @@ def _of_pickled(k: Knowledge, openings: Openings) -> Iterator[EarlyUnlink]:
             if _has(events.forest, tree, PUBLISH) and _has(events.forest, tree, UNLINK):
                 both.add(identity)
                 for early in _paths(events.forest, identity, tree):
-                    owner = k.links.owner_of(early.unlink.function)
-                    found.setdefault(early.site, replace(early, owner=owner))
+                    carrier = k.links.owner_of(early.unlink.function)
+                    found.setdefault(early.site, replace(early, owner=carrier))
         reached -= both  # whoever calls these sees the same again
     yield from sorted(found.values(), key=lambda early: early.site)
 
@@ -130,7 +131,8 @@ def _of_named(k: Knowledge, identity: str, openings: Openings) -> Iterator[Early
 
 def _hands_out(k: Knowledge, identity: str, call: ir.Call, holders: Texts, names: Texts) -> bool:
     target = meaning_of(k, identity, call).target
-    if publishes(k.models, target.external, target.text, target.receiver_types) is None:
+    started = starter_of(k.models, target.external, target.text) == "process"
+    if not started and publishes(k.models, target.external, target.text, target.receiver_types) is None:
         return False
     return any(
         handle_text(part) in holders

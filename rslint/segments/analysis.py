@@ -8,6 +8,7 @@ from rslint.flow.analysis import Analysis
 from rslint.flow.knowledge import Knowledge
 from rslint.project.modules import outside_production
 from rslint.segments.agreement import EarlyUnlink, early_unlinks
+from rslint.segments.forgotten import Forgotten, forgotten_of
 from rslint.segments.leaks import Leak, leaks_of
 from rslint.segments.openings import Openings, all_openings
 from rslint.segments.owners import Removal, removals_of
@@ -25,6 +26,7 @@ class SegmentSuspects:
     tracked: tuple[TrackedAttach, ...]
     leaks: tuple[Leak, ...]
     rows: tuple[LostRow, ...]
+    forgotten: tuple[Forgotten, ...]
     removals: tuple[Removal, ...]
     races: tuple[EarlyAttach, ...]
     unpickled: tuple[UnpicklingOpen, ...]
@@ -43,6 +45,7 @@ def _suspects(k: Knowledge) -> SegmentSuspects:
         tracked=tuple(tracked_attaches(k, openings, concerned)),
         leaks=tuple(leak for identity in concerned for leak in leaks_of(k, identity, openings)),
         rows=tuple(row for identity in concerned for row in lost_rows(k, identity, openings)),
+        forgotten=tuple(forgotten_of(k, openings, concerned)),
         removals=tuple(removals_of(k, openings, concerned)),
         races=tuple(early_attaches(k, openings, concerned)),
         unpickled=tuple(unpickling_opens(k, openings)),

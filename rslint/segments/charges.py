@@ -15,6 +15,7 @@ from rslint.flow.knowledge import Knowledge
 from rslint.flow.reasons import calls_of, guarded_calls
 from rslint.project import ir
 from rslint.project.text import children, dotted, expressions, render, statements, walk
+from rslint.segments.arguments import ATTACH, EITHER
 from rslint.segments.handling import (
     NO_TEXTS,
     Texts,
@@ -29,7 +30,7 @@ from rslint.segments.handling import (
     registers,
     removes,
 )
-from rslint.segments.openings import ATTACH, EITHER, Opening, Openings
+from rslint.segments.openings import Opening, Openings
 
 CONSTRUCTORS = frozenset({"__init__", "__new__", "__post_init__", "__setstate__"})
 _TEARDOWN = frozenset({
@@ -63,7 +64,7 @@ def _charge(k: Knowledge, function: ir.Function, opening: Opening) -> Charge | N
         return None
     holders = aliases(function, opening.holders)
     names = named_alike(function, name_texts(opening.name)) if opening.by_name else name_texts(opening.name)
-    attributes = [holder for holder in opening.holders if "." in holder]
+    attributes = [h for h in opening.holders if "." in h and h.rpartition(".")[0] not in opening.holders]
     if any(not holder.startswith("self.") for holder in attributes):
         return None
     if attributes and (function.name not in CONSTRUCTORS or _is_destroyed(k, function, holders, names)):

@@ -10,7 +10,7 @@ from rslint.flow.reasons import calls_named, calls_of
 from rslint.models.segment_queries import keeps, removal_of
 from rslint.project import ir
 from rslint.project.text import children, dotted, expressions, last_name, render, statements, walk
-from rslint.segments.openings import argument_of
+from rslint.segments.arguments import argument_of
 
 DEPTH = 3
 """How many calls a removal may lie below the place that is looked at."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -12,10 +11,18 @@ from rslint.models.segment_queries import opener_of
 from rslint.models.segment_tables import Argument, Opener
 from rslint.project import ir
 from rslint.project.links import Links
-from rslint.project.source import place_of
 from rslint.project.text import dotted, expressions, last_name, statements, walk
+from rslint.segments.arguments import (
+    ATTACH,
+    CREATE,
+    EITHER,
+    argument_of,
+    holders_of,
+    is_result,
+    kind_of,
+    lies_below,
+)
 
-CREATE, ATTACH, EITHER = "create", "attach", "either"
 _HELPERS = 2
 """How many functions may lie between the call that opens and the one that keeps the segment."""
 
@@ -122,9 +129,14 @@ def _opening(k: Knowledge, function: ir.Function, statement: ir.Stmt, call: ir.C
     if opener is None:
         return None
     name = argument_of(call, opener.name)
-    if opener.folders and not _lies_below(k, function, name, opener.folders):
+    if opener.folders and not lies_below(k, function, name, opener.folders):
         return None
-    kind = _kind(function, call, opener)
+    kind = kind_of(function, call, opener)
+    if kind == ATTACH and name is None:
+        return None  # nothing to attach to: a manager's segment
+    holders = holders_of(statement, call)
+    if opener.handle is not None:
+        holders = tuple(text for holder in holders for text in (holder, f"{holder}.{opener.handle}"))
     track = argument_of(call, opener.track)
     untracked = isinstance(track, ir.Constant) and track.value is False
     return Opening(
@@ -132,7 +144,7 @@ def _opening(k: Knowledge, function: ir.Function, statement: ir.Stmt, call: ir.C
         statement,
         kind,
         None if isinstance(name, ir.Constant) and name.kind == "NoneType" else name,
-        holders_of(statement, call),
+        holders,
         opener.tracked and not untracked,
         by_name=opener.flags is not None,
     )
@@ -168,101 +180,6 @@ def _constructed(k: Knowledge, class_id: str, opener: Opener) -> Opener:
     )
 
 
-def _kind(function: ir.Function, call: ir.Call, opener: Opener) -> str:
-    if opener.flags is not None:
-        flags = _assigned(function, argument_of(call, opener.flags))
-        parts = [] if flags is None else list(walk(flags))
-        if not any(isinstance(p, ir.Name | ir.Attribute) and last_name(p) in _CREATING for p in parts):
-            return ATTACH
-        return EITHER if any(isinstance(p, ir.IfExp) for p in parts) else CREATE
-    if opener.content is not None:
-        return ATTACH if argument_of(call, opener.content) is None else CREATE
-    made = argument_of(call, opener.create)
-    if isinstance(made, ir.Constant):
-        return CREATE if made.value else ATTACH
-    return ATTACH if made is None else EITHER
-
-
-_CREATING = frozenset({"O_CREAT", "O_CREX"})
-
-
-def _assigned(function: ir.Function, value: ir.Expr | None) -> ir.Expr | None:
-    """What a local name was assigned, where it was once."""
-    if not isinstance(value, ir.Name):
-        return value
-    given = [
-        s.value
-        for s in statements(function.body)
-        if isinstance(s, ir.Assign) and s.value is not None and any(dotted(t) == value.id for t in s.targets)
-    ]
-    return given[0] if len(given) == 1 else value
-
-
-def argument_of(call: ir.Call, argument: Argument | None) -> ir.Expr | None:
-    """What a call gives for an argument; None where it leaves it out."""
-    if argument is None:
-        return None
-    for keyword in call.keywords:
-        if keyword.name == argument[0]:
-            return keyword.value
-    position = argument[1]
-    if position is not None and position < len(call.args):
-        return call.args[position]
-    return None
-
-
-def _lies_below(k: Knowledge, function: ir.Function, path: ir.Expr | None, folders: tuple[str, ...]) -> bool:
-    """Whether a path, or what the function assigned to its name, is spelled as one below a folder."""
-    if path is None:
-        return False
-    texts = [path]
-    name = dotted(path)
-    for statement in statements(function.body) if name is not None else ():
-        if isinstance(statement, ir.Assign) and statement.value is not None:
-            texts += [statement.value for target in statement.targets if dotted(target) == name]
-    return any(
-        _literal_head(k, function.identity, part).startswith(folders)
-        for text in texts
-        for part in walk(text)
-        if isinstance(part, ir.Constant) or (isinstance(part, ir.Other) and part.kind == "fstring")
-    )
-
-
-_QUOTES = re.compile(r"[A-Za-z]{0,2}(?:\"{3}|\'{3}|[\"'])")
-
-
-def _literal_head(k: Knowledge, identity: str, e: ir.Constant | ir.Other) -> str:
-    """How a string literal begins; that of an f-string is only in the source."""
-    if isinstance(e, ir.Constant):
-        return e.value if isinstance(e.value, str) else ""
-    place = place_of(k.links.source(identity), e.span)
-    row = k.links.source(identity).rows[place.row - 1][place.column - 1 :]
-    return _QUOTES.sub("", row, count=1)
-
-
-def holders_of(statement: ir.Stmt, call: ir.Call) -> tuple[str, ...]:
-    """The dotted texts to which a statement assigns the result of a call in it."""
-    if isinstance(statement, ir.Assign) and statement.value is not None and _is_result(statement.value, call):
-        return tuple(name for target in statement.targets if (name := dotted(target)) is not None)
-    if isinstance(statement, ir.With):
-        names = [
-            dotted(i.target) for i in statement.items if i.target is not None and call in walk(i.context)
-        ]
-        return tuple(name for name in names if name is not None)
-    return ()
-
-
-def _is_result(value: ir.Expr, call: ir.Call) -> bool:
-    """Whether the value is what the call returns, be it on one of the arms of a conditional expression."""
-    if value is call:
-        return True
-    if isinstance(value, ir.IfExp):
-        return _is_result(value.body, call) or _is_result(value.orelse, call)
-    if isinstance(value, ir.Await | ir.NamedExpr):
-        return _is_result(value.value, call)
-    return False
-
-
 def _handed_out(k: Knowledge, helper: str, opened: list[Opening]) -> Opening | None:
     """What a function opens and returns, as one opening; None where it returns none."""
     function = k.links.ir(helper)
@@ -271,7 +188,7 @@ def _handed_out(k: Knowledge, helper: str, opened: list[Opening]) -> Opening | N
         for opening in opened
         for statement in statements(function.body)
         if isinstance(statement, ir.Return) and statement.value is not None
-        if _is_result(statement.value, opening.call) or dotted(statement.value) in opening.holders
+        if is_result(statement.value, opening.call) or dotted(statement.value) in opening.holders
     ]
     if not returned or function.is_generator:
         return None

@@ -15,8 +15,9 @@ from rslint.flow.reasons import calls_named, calls_of
 from rslint.models.segment_queries import keeps, unique_name
 from rslint.project import ir
 from rslint.project.text import dotted, last_name, statements, walk
+from rslint.segments.arguments import ATTACH, CREATE, EITHER
 from rslint.segments.handling import NO_TEXTS, Texts, aliases, handle_text, removes
-from rslint.segments.openings import ATTACH, CREATE, EITHER, Opening, Openings
+from rslint.segments.openings import Opening, Openings
 from rslint.segments.surroundings import asks_for_owner, stopped_here, tests_of
 
 _REMOVERS = frozenset({"unlink", "destroy", "delete", "remove"})

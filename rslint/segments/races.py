@@ -13,7 +13,8 @@ from rslint.flow.reasons import calls_of, guarded_calls
 from rslint.models.segment_queries import acknowledges, agrees_in, publishes
 from rslint.project import ir
 from rslint.project.text import last_name, render, statements
-from rslint.segments.openings import ATTACH, CREATE, Opening, Openings
+from rslint.segments.arguments import ATTACH, CREATE
+from rslint.segments.openings import Opening, Openings
 from rslint.segments.surroundings import stopped_here, tests_of
 
 _WAITING = frozenset({"sleep", "wait", "wait_for", "flock", "lockf", "acquire", "retry", "poll"})

@@ -15,8 +15,9 @@ from rslint.flow.meaning import meaning_of
 from rslint.flow.reasons import guarded_calls
 from rslint.project import ir
 from rslint.project.text import blocks, dotted, expressions, last_name, walk
+from rslint.segments.arguments import CREATE
 from rslint.segments.handling import registers
-from rslint.segments.openings import CREATE, Opening, Openings
+from rslint.segments.openings import Opening, Openings
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,18 @@
 
 Before Python 3.13 every `SharedMemory` registers with the tracker of its process, be it the maker's or not, and the
 tracker unlinks what is registered when its processes have ended. Children of one `multiprocessing` parent share a
-tracker, so attaching is harmless there: only a relation between the processes makes it a mistake. Two are known.
+tracker, so attaching is harmless there: only a relation between the processes makes it a mistake. Three are known.
 
 - "ranks": a launcher (torchrun, mpirun, Ray) started them, each with a tracker of its own. Shown by code in which
   whoever comes first makes the segment and the others attach it, in a project that reads its rank and starts no
   processes of its own.
 - "forked": a child that was forked before its parent had a tracker starts another one when it attaches.
+- "daemon": the author says so: the function's own texts speak of a daemon, and nothing beside it makes the segment.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -25,17 +27,19 @@ from rslint.models.segment_queries import untracks
 from rslint.project import ir
 from rslint.project.modules import outside_production
 from rslint.project.text import expressions, last_name, statements, walk
+from rslint.segments.arguments import ATTACH, CREATE
 from rslint.segments.handling import NO_TEXTS, aliases, function_removes
-from rslint.segments.openings import ATTACH, CREATE, Opening, Openings
+from rslint.segments.openings import Opening, Openings
 
+_DAEMON = re.compile(r"\bdaemons?\b", re.IGNORECASE)
 _TRACKER = "resource_tracker"
 _RANK_VARIABLES = ("LOCAL_RANK", "RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID")
 
 
 @dataclass(frozen=True)
 class TrackedAttach:
-    """An attach that registers; `relation` is "ranks", "forked" or "" where nothing shows one. `evidence` is the place
-    that does."""
+    """An attach that registers; `relation` is "ranks", "forked", "daemon" or "" where nothing shows one. `evidence` is
+    the place that does."""
 
     function: str
     opening: Opening
@@ -80,13 +84,28 @@ def _removes_it(k: Knowledge, identity: str, opening: Opening) -> bool:
 def _relation(k: Knowledge, identity: str, opening: Opening, openings: Openings) -> tuple[str, Site | None]:
     made = _made_beside(k, identity, openings)
     if made is None:
-        return "", None
+        said = _speaks_of_a_daemon(k, identity)
+        return ("", None) if said is None else ("daemon", said)
     started = _forked_before(k, identity, made[0])
     if started is not None:
         return "forked", started
     if _are_ranks(k):
         return "ranks", site_of(made[0], made[1].call)
     return "", None
+
+
+def _speaks_of_a_daemon(k: Knowledge, identity: str) -> Site | None:
+    """The first text in a function, its docstring included, that names a daemon."""
+    for s in statements(k.links.ir(identity).body):
+        for e in expressions(s):
+            for part in walk(e):
+                if (
+                    isinstance(part, ir.Constant)
+                    and isinstance(part.value, str)
+                    and _DAEMON.search(part.value)
+                ):
+                    return site_of(identity, part)
+    return None
 
 
 def _made_beside(k: Knowledge, identity: str, openings: Openings) -> tuple[str, Opening] | None:

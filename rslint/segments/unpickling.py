@@ -17,7 +17,8 @@ from rslint.models.segment_queries import publishes
 from rslint.project import ir
 from rslint.project.modules import outside_production
 from rslint.project.text import statements
-from rslint.segments.openings import CREATE, Opening, Openings
+from rslint.segments.arguments import CREATE
+from rslint.segments.openings import Opening, Openings
 from rslint.segments.surroundings import stopped_here
 
 _REDUCING = ("__reduce__", "__reduce_ex__")

@@ -20,7 +20,7 @@ from rslint.project.entities import LINKS
 from rslint.project.source import Source
 from rslint.project.text import blocks, dotted, expressions, render, statements, walk
 from rslint.segments.agreement import EarlyUnlink
-from rslint.segments.openings import argument_of
+from rslint.segments.arguments import argument_of
 from rslint.segments.surroundings import tests_of
 
 

@@ -31,10 +31,11 @@ since there is no such argument.
 
 ## Known limits
 Children of one `multiprocessing` parent are handed its tracker, and attaching is harmless there. So a relation between
-the processes has to be shown. Two are known: ranks that a launcher has started (code in which whoever comes first makes
-the segment, in a project that reads its rank from the environment and starts no processes), and a child that is forked
-by a constructor before there was a tracker. Without either the attach is reported with `--preview`. Modules that speak
-of `resource_tracker`, and functions that unlink what they attached, are not reported.
+the processes has to be shown. Three are known: ranks that a launcher has started (code in which whoever comes first
+makes the segment, in a project that reads its rank from the environment and starts no processes), a child that is
+forked by a constructor before there was a tracker, and a function whose own texts say that the segment is a daemon's.
+Without one of them the attach is reported with `--preview`. Modules that speak of `resource_tracker`, and functions
+that unlink what they attached, are not reported.
 
 To `unregister` after attaching is not the same: where the tracker is shared, it takes the maker's entry off the list.
 
@@ -69,11 +70,14 @@ def _finding(analysis: Analysis, attach: TrackedAttach) -> Finding:
         "ranks": "each rank has a tracker of its own, and the first that exits unlinks the segment under the others",
         "forked": "the process was forked before there was a tracker, starts one of its own, and that unlinks the "
         "segment when it ends",
+        "daemon": "the daemon that made it does not know, and loses the segment when this process ends",
         "": "if its tracker is not the maker's, it unlinks the segment when it ends",
     }[attach.relation]
     related = []
     if attach.evidence is not None:
-        what = "the segment is made here" if attach.relation == "ranks" else "the process is started here"
+        what = {"ranks": "the segment is made here", "forked": "the process is started here"}.get(
+            attach.relation, "it belongs to a daemon"
+        )
         related.append(Related(describe.place(analysis, attach.evidence), what))
     return Finding(
         code=CODE,

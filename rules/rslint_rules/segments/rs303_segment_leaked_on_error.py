@@ -33,6 +33,8 @@ The handle is not closed there, since closing raises while a view of the buffer 
 collected. Offered where both stand in the same block, and the function made the segment itself.
 
 ## Known limits
+A segment that an object keeps, and that nothing in the project unlinks at all, is reported too.
+
 Several segments made in a loop or comprehension into a container that only the function knows are one finding: the last
 of them may not fit any more.
 
@@ -58,8 +60,9 @@ from rslint.finding import Confidence, Finding, Fix, Related, Severity
 from rslint.flow.analysis import Analysis
 from rslint.rule import FixRequest, Rule
 from rslint.segments.analysis import segment_suspects
+from rslint.segments.arguments import CREATE
+from rslint.segments.forgotten import Forgotten
 from rslint.segments.leaks import Leak
-from rslint.segments.openings import CREATE
 from rslint.segments.rows import LostRow
 from rslint_rules.segments import describe
 from rslint_rules.segments.repair import unlink_on_error
@@ -75,6 +78,10 @@ def check(analysis: Analysis) -> Iterable[Finding]:
         yield _finding(analysis, leak[0], leak[1:])
     for row in suspects.rows:
         yield _row(analysis, row)
+    reported = {leak.site for leak in suspects.leaks}
+    for forgotten in suspects.forgotten:
+        if forgotten.site not in reported:
+            yield _forgotten(analysis, forgotten)
 
 
 def one_per_root(leaks: Iterable[Leak]) -> Iterator[tuple[Leak, ...]]:
@@ -147,6 +154,22 @@ def _row(analysis: Analysis, row: LostRow) -> Finding:
         function=describe.qualified_name(row.function),
         noqa_rows=(row.statement.row, row.statement.end_row),
         suggestion="make them one by one into a name that a handler can go through and unlink",
+    )
+
+
+def _forgotten(analysis: Analysis, forgotten: Forgotten) -> Finding:
+    held = f"in `self.{forgotten.holder}`" if forgotten.holder else "that is kept here"
+    return Finding(
+        code=CODE,
+        name=NAME,
+        severity=Severity.WARNING,
+        confidence=Confidence.MEDIUM,
+        message=f"nothing in this project unlinks the segment {held}: it stays in /dev/shm until the process tree "
+        "ends, and after SIGKILL for good",
+        place=describe.place(analysis, forgotten.site),
+        function=describe.qualified_name(forgotten.function),
+        noqa_rows=(forgotten.statement.row, forgotten.statement.end_row),
+        suggestion="unlink it when its owner is closed, or as soon as all have attached",
     )
 
 
