@@ -136,7 +136,7 @@ def _opening(k: Knowledge, function: ir.Function, statement: ir.Stmt, call: ir.C
         return None  # nothing to attach to: a manager's segment
     holders = holders_of(statement, call)
     if opener.handle is not None:
-        holders = tuple(text for holder in holders for text in (holder, f"{holder}.{opener.handle}"))
+        holders = tuple(text for holder in holders for text in (f"{holder}.{opener.handle}", holder))
     track = argument_of(call, opener.track)
     untracked = isinstance(track, ir.Constant) and track.value is False
     return Opening(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rslint.segments.agreement import covers
+from rslint.segments.paths import covers
 from tests.flow.trees import assert_beside
 from tests.segments.answers import early
 
@@ -98,6 +98,35 @@ def test_a_test_of_its_own_is_the_authors_word_one_asked_before_is_not(tmp_path:
                 dist.barrier()
             for item in items:
                 take(item)
+        """
+    assert_beside(tmp_path, POINTER + source, early)
+
+
+def test_a_condition_far_from_the_agreement_is_about_something_else(tmp_path: Path) -> None:
+    source = """
+        class Receiver:
+            def receive(self, items):
+                dist.broadcast_object_list(items, 0, self.tp_group)
+                if self.language_only:
+                    self.poll(items)
+                for item in items:
+                    take(item)  # => -4
+
+            def poll(self, items):
+                self.poll_embeddings(items)
+
+            def poll_embeddings(self, items):
+                dist.all_reduce(items[0], group=self.tp_group)
+
+            def synchronized(self, items):
+                dist.broadcast_object_list(items, 0, self.tp_group)
+                self.wait_if_needed(items)
+                for item in items:
+                    take(item)
+
+            def wait_if_needed(self, items):
+                if has_pointers(items):
+                    dist.barrier(self.tp_group)
         """
     assert_beside(tmp_path, POINTER + source, early)
 

@@ -75,41 +75,69 @@ def _outermost(body: tuple[ir.Stmt, ...], site: Site) -> ir.Stmt | None:
             inner = _outermost(block, site)
             if inner is not None:
                 return inner
-        return s if isinstance(s, ir.ExprStmt | ir.Assign) else None
+        return s if isinstance(s, ir.ExprStmt | ir.Assign | ir.Return) else None
     return None
 
 
 def _objects(statement: ir.Stmt, site: Site) -> str | None:
     """The name of what is gone through, or handed to the call that removes."""
-    if isinstance(statement, ir.For):
-        return statement.iterable.id if isinstance(statement.iterable, ir.Name) else None
-    for e in expressions(statement):
+    found = statement.iterable if isinstance(statement, ir.For) else None
+    for e in expressions(statement) if found is None else ():
         for part in walk(e):
+            if isinstance(part, ir.Comprehension) and _stands_in(part, site) and len(part.generators) == 1:
+                found = part.generators[0].iterable
+                break
             if isinstance(part, ir.Call) and (part.span.row, part.span.column) == (site.row, site.column):
-                return part.args[0].id if len(part.args) == 1 and isinstance(part.args[0], ir.Name) else None
-    return None
+                found = part.args[0] if len(part.args) == 1 else None
+    return found.id if isinstance(found, ir.Name) else None
+
+
+def _stands_in(e: ir.Expr, site: Site) -> bool:
+    return (e.span.row, e.span.column) <= (site.row, site.column) < (e.span.end_row, e.span.end_column)
 
 
 # What is the same on all ranks ---------------------------------------------------------------------------------------
 
 
-def _is_agreed(k: Knowledge, function: ir.Function, name: str, publication: _Publication) -> bool:
-    """Whether a local name is bound once, to what the publication brought."""
+def _is_agreed(
+    k: Knowledge, function: ir.Function, name: str, publication: _Publication, callers: int = 2
+) -> bool:
+    """Whether a local name is bound once, to what the publication brought; or is a parameter for which the one caller
+    gives such a name."""
     values = [
         s.value
         for s in statements(function.body)
         if isinstance(s, ir.Assign) and any(_binds(target, name) for target in s.targets)
     ]
+    if not values and callers > 0 and name in (p.name for p in function.parameters):
+        return _is_given_agreed(k, function, name, publication, callers - 1)
     if len(values) != 1 or values[0] is None:
         return False
     value = values[0]
     if publication.function.identity == function.identity:
         return _brings(function, value, publication.call)
-    return (
-        isinstance(value, ir.Call)
-        and k.links.resolve(function.identity, value).functions == (publication.function.identity,)
-        and _returns_it(publication)
-    )
+    reached = k.links.resolve(function.identity, value).functions if isinstance(value, ir.Call) else ()
+    return reached == (publication.function.identity,) and _returns_it(publication)
+
+
+def _is_given_agreed(
+    k: Knowledge, function: ir.Function, name: str, publication: _Publication, callers: int
+) -> bool:
+    calls = [
+        (caller, call)
+        for caller in k.links.calling(function.name)
+        for call in calls_named(k, caller, function.name)
+        if function.identity in k.links.resolve(caller, call).functions
+    ]
+    if len(calls) != 1 or k.links.mentioning(function.name):
+        return False
+    caller, call = calls[0]
+    parameters = [p.name for p in function.parameters if p.kind == "positional"]
+    position = parameters.index(name) - (function.owner is not None) if name in parameters else None
+    given = argument_of(call, (name, position))
+    if not isinstance(given, ir.Name):
+        return False
+    return _is_agreed(k, k.links.ir(caller), given.id, publication, callers)
 
 
 def _binds(target: ir.Expr, name: str) -> bool:
