@@ -13,6 +13,7 @@ from rslint.models import schema
 from rslint.models.load import ModelError, built_in_files, read_model_file
 from rslint.models.lock_knowledge import LockModels, compile_locks
 from rslint.models.patterns import CallTable, Entry, Names, Receivers, call_table, names
+from rslint.models.segment_tables import SegmentModels, segment_models
 
 T = TypeVar("T")
 C = TypeVar("C", bound=schema.Calls)
@@ -100,6 +101,7 @@ class Models:
     common_method_names: frozenset[str]
     markers: tuple[str, ...]
     locks: LockModels
+    segments: SegmentModels
     memory: dict[tuple[object, str, str | None], object] = field(
         default_factory=dict, compare=False, repr=False
     )
@@ -136,7 +138,8 @@ def _check(path: Path, file: schema.ModelFile, kinds: set[str]) -> None:
     """What the schema alone cannot tell. Raises `ModelError`."""
     every: list[schema.Calls] = [
         *file.collective, *file.raising, *file.silent, *file.local_state, *file.uniform, *file.terminates,
-        *file.starter,
+        *file.starter, *file.segment, *file.segment_removal, *file.segment_keeper, *file.segment_untracked,
+        *file.segment_filling, *file.segment_publication, *file.segment_agreement,
     ]  # fmt: skip
     for table in every:
         for kind in table.on:
@@ -218,6 +221,7 @@ def compile_models(files: Sequence[schema.ModelFile]) -> Models:
         common_method_names=frozenset(name for file in files for name in file.common.methods),
         markers=tuple(sorted({marker for file in files for marker in file.common.markers})),
         locks=compile_locks(files),
+        segments=segment_models(files, same),
     )
 
 

@@ -126,6 +126,41 @@ class SwallowingTable(Table, frozen=True, kw_only=True):
     names: tuple[str, ...]
 
 
+# Shared-memory segments ----------------------------------------------------------------------------------------------
+
+
+class SegmentTable(Calls, frozen=True, kw_only=True):
+    """Calls that open a segment; `create`, `flags` and `content` are the parameters that tell whether they make it."""
+
+    parameters: tuple[str, ...] = ()
+    name: str
+    create: str | None = None
+    flags: str | None = None
+    content: str | None = None
+    track: str | None = None
+    tracked: bool = False
+    handle: str | None = None
+    folders: tuple[str, ...] = ()
+
+
+class SegmentRemovalTable(Calls, frozen=True, kw_only=True):
+    parameters: tuple[str, ...] = ()
+    name: str | None = None
+
+
+class SegmentPublicationTable(Calls, frozen=True, kw_only=True):
+    collective: bool = False
+
+
+class SegmentAgreementTable(Calls, frozen=True, kw_only=True):
+    collectives: tuple[str, ...] = ()
+
+
+class SegmentOwnerTable(Table, frozen=True, kw_only=True):
+    tests: tuple[str, ...] = ()
+    unique: tuple[str, ...] = ()
+
+
 class NamesTable(Table, frozen=True, kw_only=True):
     methods: tuple[str, ...] = ()
     markers: tuple[str, ...] = ()
@@ -183,4 +218,12 @@ class ModelFile(Table, frozen=True, kw_only=True):
     lock: tuple[LockTable, ...] = ()
     no_lock: tuple[NoLockTable, ...] = ()
     once: tuple[OnceTable, ...] = ()
+    segment: tuple[SegmentTable, ...] = ()
+    segment_removal: tuple[SegmentRemovalTable, ...] = ()
+    segment_keeper: tuple[Calls, ...] = ()
+    segment_untracked: tuple[Calls, ...] = ()
+    segment_filling: tuple[Calls, ...] = ()
+    segment_publication: tuple[SegmentPublicationTable, ...] = ()
+    segment_agreement: tuple[SegmentAgreementTable, ...] = ()
+    segment_owner: tuple[SegmentOwnerTable, ...] = ()
     common: NamesTable = NamesTable()

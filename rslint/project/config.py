@@ -31,8 +31,8 @@ class Config:
     """The settings of one project; paths are absolute.
 
     `select` empty means every rule. `src` holds source roots beside the ones found by layout.
-    `target_version` is "3.N". `lists_runtime` says that `rslint-runtime` is among the project's dependencies.
-    `origin` is the file.
+    `target_version` is "3.N", `requires_python` the project's own bound as it is written. `lists_runtime` says that
+    `rslint-runtime` is among the project's dependencies. `origin` is the file.
     """
 
     select: tuple[str, ...] = ()
@@ -47,6 +47,7 @@ class Config:
     fix_style: str = "inline"
     runtime_module: str | None = None
     target_version: str | None = None
+    requires_python: str | None = None
     lists_runtime: bool = False
     origin: Path | None = None
 
@@ -60,14 +61,27 @@ def load_config(path: Path) -> Config:
     text = _text(path)
     document = parse_toml(path, text)
     project = document.get("project")
-    listed = _lists_runtime(project if isinstance(project, dict) else {})
+    metadata = project if isinstance(project, dict) else {}
+    listed, required = _lists_runtime(metadata), metadata.get("requires-python")
     tool = document.get("tool", {})
     table = tool.get("rslint") if isinstance(tool, dict) else None
     if table is None:
         table = {} if path.name == "pyproject.toml" or "tool" in document else document
     if not isinstance(table, dict):
         raise ConfigError(f"{path}: tool.rslint is no table; write [tool.rslint] and its keys below it")
-    return _checked(path, text, table, listed)
+    return _checked(path, text, table, listed, required if isinstance(required, str) else None)
+
+
+_BOUND = re.compile(r"(?:^|,)\s*(?:>=|~=|==|>)\s*3\.(\d+)")
+
+
+def oldest_python(config: Config) -> tuple[int, int] | None:
+    """The oldest Python the project is to run under: `target-version`, else the lower bound of `requires-python`; None
+    where neither tells."""
+    if config.target_version is not None:
+        return 3, int(config.target_version.partition(".")[2])
+    bounds = [int(minor) for minor in _BOUND.findall(config.requires_python or "")]
+    return (3, max(bounds)) if bounds else None
 
 
 def has_table(path: Path) -> bool:
@@ -225,7 +239,9 @@ _KEYS: Mapping[str, tuple[str, Callable[[Any, _Reading], Any]]] = {
 }
 
 
-def _checked(path: Path, text: str, table: Mapping[str, Any], lists_runtime: bool) -> Config:
+def _checked(
+    path: Path, text: str, table: Mapping[str, Any], lists_runtime: bool, requires_python: str | None
+) -> Config:
     values: dict[str, Any] = {}
     for key, value in table.items():
         reading = _Reading(path, text, key)
@@ -235,4 +251,4 @@ def _checked(path: Path, text: str, table: Mapping[str, Any], lists_runtime: boo
             raise reading.error(f"unknown key in [tool.rslint]; {remedy}")
         name, read = _KEYS[key]
         values[name] = read(value, reading)
-    return Config(**values, lists_runtime=lists_runtime, origin=path)
+    return Config(**values, lists_runtime=lists_runtime, requires_python=requires_python, origin=path)

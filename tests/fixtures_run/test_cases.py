@@ -8,6 +8,9 @@ A case.toml holds `code`, `reason`, `world_sizes`, an optional table `[fix]`, an
     outcome = "deadlock"          # the outcome of run_ranks
     results = "one answer"        # optional: all ranks return the same
     timeout = 3.0                 # optional: seconds, for a run whose outcome is `timeout`
+    raises = "FileNotFoundError"  # optional: how the first rank to fail ended, for a run whose outcome is `failed`
+    astray = 1                    # optional: so many segments, on all ranks together, whose names `main` returns: left
+                                  # in /dev/shm while the rank lives, or gone although somebody needs them
 
 A file that has a run exposes `main(rank, world_size)`. Cases without a run have tests of their own.
 """
@@ -29,8 +32,8 @@ else:
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 CASE_KEYS = {"code", "reason", "world_sizes", "fix", "run"}
-RUN_KEYS = {"file", "faults", "outcome", "results", "timeout"}
-FAULT_KEYS = {"rank", "target", "nth", "raises", "message"}
+RUN_KEYS = {"file", "faults", "outcome", "results", "timeout", "astray", "raises"}
+FAULT_KEYS = {"rank", "target", "nth", "raises", "message", "holds"}
 APPLICABILITIES = {"safe", "unsafe", "display", "none"}
 TIMEOUT = 20.0
 
@@ -53,6 +56,8 @@ class Run:
     outcome: str
     one_answer: bool
     timeout: float
+    astray: int | None
+    raises: str | None
 
 
 def runs() -> list[Any]:
@@ -71,6 +76,8 @@ def runs() -> list[Any]:
                     run["outcome"],
                     run.get("results") == "one answer",
                     run.get("timeout", TIMEOUT),
+                    run.get("astray"),
+                    run.get("raises"),
                 )
                 identifier = f"{name}-{Path(run['file']).stem}-{world_size}-{met}"
                 found.append(pytest.param(given, id=identifier))
@@ -82,6 +89,10 @@ def test_a_run_ends_as_stated(run: Run) -> None:
     result = run_ranks(f"{run.program}:main", run.world_size, faults=run.faults, timeout=run.timeout)
     assert result.outcome == run.outcome, result.report()
     assert result.unfired == (), f"faults that never fired: {result.unfired}"
+    if run.astray is not None:
+        assert sum(len(names) for names in result.results.values()) == run.astray, result.results
+    if run.raises is not None:
+        assert any(error.is_a(run.raises) for error in result.errors.values()), result.report()
     if run.one_answer:
         assert len({repr(answer) for answer in result.results.values()}) == 1, result.results
 
@@ -106,12 +117,17 @@ def test_a_case_is_complete_and_says_nothing_unknown(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(CASES))
 def test_a_repair_is_run_under_every_fault_that_breaks_the_bug(name: str) -> None:
     stated_runs = stated(CASES[name]).get("run", ())
-    # A rank that raises has ended as it should where ranks wait for each other; a stale decision shows as an error.
-    ended = ("completed",) if CASES[name].parent.parent.name.startswith("RS2") else ("completed", "failed")
-    broken = [run for run in stated_runs if run["file"] == "bug.py" and run["outcome"] not in ended]
+    broken = [run for run in stated_runs if run["file"] == "bug.py" and not _is_right(name, run)]
     proven = [
-        run.get("faults", []) for run in stated_runs if run["file"] == "fixed.py" and run["outcome"] in ended
+        run.get("faults", []) for run in stated_runs if run["file"] == "fixed.py" and _is_right(name, run)
     ]
     if stated_runs and (CASES[name].parent / "fixed.py").exists():
         assert broken
         assert all(run.get("faults", []) in proven for run in broken)
+
+
+def _is_right(name: str, run: dict[str, Any]) -> bool:
+    """No rank waits for ever or ends as it must not, and no segment goes astray. A rank that raises has ended as it
+    should where ranks wait for each other; a stale decision shows as an error."""
+    ended = ("completed",) if CASES[name].parent.parent.name.startswith("RS2") else ("completed", "failed")
+    return run["outcome"] in ended and not run.get("astray") and not run.get("raises")

@@ -2,7 +2,8 @@
 
 A fixture marks a line with `# expect: RS101`. `# todo-miss: RS101` marks a line whose finding is known to be
 missing, `# todo-false: RS101` a line with a finding that is known to be wrong. One that has become
-right fails the test, so that the mark is removed. The analyzer never sees the marks.
+right fails the test, so that the mark is removed. The analyzer never sees the marks. Programs of opt-in rules are
+checked with `--preview` and that rule alone.
 """
 
 from __future__ import annotations
@@ -41,7 +42,10 @@ def marks_of(text: str) -> dict[str, Marks]:
     return found
 
 
-def findings_below(folder: Path, report: Path) -> dict[Path, Marks]:
+OPT_IN = ("RS305",)
+
+
+def findings_below(folder: Path, report: Path, *options: str) -> dict[Path, Marks]:
     """(row, code) of the findings by file, from one run over the folder; `report` lies outside of it."""
     arguments = [
         "check",
@@ -51,6 +55,7 @@ def findings_below(folder: Path, report: Path) -> dict[Path, Marks]:
         "json",
         "--output-file",
         str(report),
+        *options,
     ]
     assert cli.main([*arguments, str(folder)]) == 0
     found: dict[Path, Marks] = {}
@@ -71,7 +76,11 @@ def findings(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Marks]:
         (project / "pyproject.toml").write_text("[tool.rslint]\n", encoding="utf-8")
         copies[program] = project / program.name
         copies[program].write_text(MARK.sub("", program.read_text(encoding="utf-8")), encoding="utf-8")
-    found = findings_below(root, tmp_path_factory.mktemp("report") / "findings.json")
+    report = tmp_path_factory.mktemp("report") / "findings.json"
+    found = findings_below(root, report)
+    for code in OPT_IN:
+        below = findings_below(root / code, report, "--preview", "--select", code)
+        found = {path: marks for path, marks in found.items() if root / code not in path.parents} | below
     unknown = set(found) - set(copies.values())
     assert not unknown
     return {program: found.get(copy, Counter()) for program, copy in copies.items()}
@@ -105,7 +114,9 @@ def test_a_right_program_expects_nothing(program: Path) -> None:
 def test_every_rule_has_bugs_and_right_looking_programs() -> None:
     counts = Counter((path.parent.parent.name, path.stem) for path in PROGRAMS)
     for code in (
-        "RS101", "RS102", "RS103", "RS105", "RS106", "RS201", "RS202", "RS203", "RS204", "RS206", "RS207", "RS208",
+        "RS101", "RS102", "RS103", "RS105", "RS106",
+        "RS201", "RS202", "RS203", "RS204", "RS206", "RS207", "RS208",
+        "RS301", "RS302", "RS303", "RS304", "RS305", "RS306",
     ):  # fmt: skip
         assert counts[code, "bug"] >= 4
         assert counts[code, "right"] >= 4

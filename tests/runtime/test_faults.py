@@ -102,3 +102,24 @@ def test_what_cannot_be_found_or_called_is_said(program: ModuleType, options: di
 def test_ranks_and_calls_are_checked_at_once(options: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="nth from 1"):
         Fault(target="f", **options)
+
+
+def test_a_call_can_be_held_back_and_goes_on(program: ModuleType) -> None:
+    seen: list[tuple[object, ...]] = []
+    assert fired_by(program, target="Client.start", nth=2, holds=lambda *args: seen.append(args)) == []
+    client = program.Client()
+    assert [client.start() for _ in range(3)] == ["started"] * 3
+    assert seen == [(client,)]
+
+
+def test_what_holds_a_call_back_may_be_named(program: ModuleType) -> None:
+    program.held = []
+    exec("def hold(): held.append('held')", program.__dict__)
+    fired_by(program, target="fetch", holds="hold")
+    assert program.fetch() == "fetched"
+    assert program.held == ["held"]
+
+
+def test_what_holds_a_call_back_has_to_be_a_function(program: ModuleType) -> None:
+    with pytest.raises(FaultTargetError, match="is not a function"):
+        fired_by(program, target="fetch", holds="Client.limit")

@@ -1,4 +1,4 @@
-"""Make a named function raise at its n-th call on one rank, without a change to the program under test."""
+"""Make a named function raise, or wait, at its n-th call on one rank, without a change to the program under test."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class FaultTargetError(LookupError):
 
 @dataclass(frozen=True)
 class Fault:
-    """Raise on `rank`, at the `nth` call (from 1) of the function that `target` names.
+    """Raise on `rank`, at the `nth` call (from 1) of the function that `target` names; or hold that call back.
 
     Args:
         rank: global rank on which it fires.
@@ -31,6 +31,9 @@ class Fault:
         name of
             a type (resolved as `target` is, builtins included).
         message: argument for the type; "" stands for a text that names the fault.
+        holds: a function, or its dotted name, that is called with the call's own arguments instead of raising; the
+        call
+            goes on when it comes back. It has to come back by itself, after what it waits for or after a while.
     """
 
     rank: int
@@ -38,6 +41,7 @@ class Fault:
     nth: int = 1
     raises: type[BaseException] | BaseException | Callable[[], BaseException] | str = RuntimeError
     message: str = ""
+    holds: Callable[..., object] | str | None = None
 
     def __post_init__(self) -> None:
         if self.rank < 0 or self.nth < 1:
@@ -55,7 +59,7 @@ def install(fault: Fault, program: ModuleType, fired: Callable[[], None]) -> Non
     function = original.__func__ if isinstance(original, (staticmethod, classmethod)) else original
     if not callable(function):
         raise FaultTargetError(f"fault target {fault.target!r} is not a function")
-    wrapped: Any = _counting(function, fault, _exception_maker(fault, program), fired)
+    wrapped: Any = _counting(function, fault, _deed(fault, program), fired)
     if isinstance(original, (staticmethod, classmethod)):
         wrapped = type(original)(wrapped)
     setattr(owner, name, wrapped)
@@ -64,35 +68,54 @@ def install(fault: Fault, program: ModuleType, fired: Callable[[], None]) -> Non
 
 
 def _counting(
-    function: Callable[..., Any], fault: Fault, make: Callable[[], BaseException], fired: Callable[[], None]
+    function: Callable[..., Any], fault: Fault, deed: Callable[..., object], fired: Callable[[], None]
 ) -> Callable[..., Any]:
     lock = threading.Lock()
     calls = 0
 
-    def check() -> None:
+    def check(*args: Any, **kwargs: Any) -> None:
         nonlocal calls
         with lock:
             calls += 1
             due = calls == fault.nth
         if due:
             fired()
-            raise make()
+            deed(*args, **kwargs)
 
     if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)
         async def counted_coroutine(*args: Any, **kwargs: Any) -> Any:
-            check()
+            check(*args, **kwargs)
             return await function(*args, **kwargs)
 
         return counted_coroutine
 
     @functools.wraps(function)
     def counted(*args: Any, **kwargs: Any) -> Any:
-        check()
+        check(*args, **kwargs)
         return function(*args, **kwargs)
 
     return counted
+
+
+def _deed(fault: Fault, program: ModuleType) -> Callable[..., object]:
+    """What happens at the call that is meant: raising, or holding it back."""
+    holds: Any = fault.holds
+    if isinstance(holds, str):
+        owner, name = _owner(holds, program)
+        holds = getattr(owner, name)
+    if holds is not None:
+        if not callable(holds):
+            raise FaultTargetError(f"fault on {fault.target!r}: {fault.holds!r} is not a function")
+        held: Callable[..., object] = holds
+        return held
+    make = _exception_maker(fault, program)
+
+    def raising(*args: Any, **kwargs: Any) -> None:
+        raise make()
+
+    return raising
 
 
 def _exception_maker(fault: Fault, program: ModuleType) -> Callable[[], BaseException]:

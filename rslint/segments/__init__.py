@@ -1,0 +1,1 @@
+"""Lifetime of shared-memory segments: created, handed over, opened by peers, agreed, unlinked."""

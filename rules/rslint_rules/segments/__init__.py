@@ -1,0 +1,1 @@
+"""RS3: the lifetime of shared-memory segments."""
