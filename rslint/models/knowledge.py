@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from rslint.models import schema
 from rslint.models.load import ModelError, built_in_files, read_model_file
+from rslint.models.ordering_queries import OrderingModels, ordering_models
 from rslint.models.patterns import CallTable, Entry, Names, Receivers, call_table, names
 
 T = TypeVar("T")
@@ -103,6 +104,7 @@ class Models:
     swallowing: frozenset[str]
     common_method_names: frozenset[str]
     markers: tuple[str, ...]
+    ordering: OrderingModels
     memory: dict[tuple[str, str, str | None], object] = field(default_factory=dict, compare=False, repr=False)
 
 
@@ -137,7 +139,7 @@ def _check(path: Path, file: schema.ModelFile, kinds: set[str]) -> None:
     """What the schema alone cannot tell. Raises `ModelError`."""
     every: list[schema.Calls] = [
         *file.collective, *file.raising, *file.silent, *file.local_state, *file.uniform, *file.terminates,
-        *file.starter,
+        *file.starter, *file.shared_view, *file.shared_access, *file.fence,
     ]  # fmt: skip
     for table in every:
         for kind in table.on:
@@ -218,6 +220,7 @@ def compile_models(files: Sequence[schema.ModelFile]) -> Models:
         swallowing=frozenset(name for table in every(lambda f: f.swallowing) for name in table.names),
         common_method_names=frozenset(name for file in files for name in file.common.methods),
         markers=tuple(sorted({marker for file in files for marker in file.common.markers})),
+        ordering=ordering_models(files, same),
     )
 
 

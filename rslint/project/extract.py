@@ -44,6 +44,7 @@ class Uses:
 
     calls: set[str] = field(default_factory=set)
     mentions: set[str] = field(default_factory=set)
+    attributes: set[str] = field(default_factory=set)
     stores: set[str] = field(default_factory=set)
     bound: set[str] = field(default_factory=set)
     changed: set[str] = field(default_factory=set)
@@ -109,7 +110,7 @@ def collect_uses(body: Iterable[ast.AST]) -> Uses:
             continue
         if kind is ast.Attribute:
             if node.ctx.__class__ is ast.Load:
-                uses.mentions.add(node.attr)
+                uses.attributes.add(node.attr)
             else:
                 uses.stores.add(node.attr)
             _visit_receiver(node.value, uses, pending)
@@ -227,7 +228,7 @@ def _top_level(identity: str, tree: ast.Module, uses: Uses) -> FunctionFacts:
         is_property=False,
         is_abstract=False,
         calls=tuple(sorted(uses.calls)),
-        mentions=tuple(sorted(uses.mentions)),
+        mentions=tuple(sorted(uses.mentions | uses.attributes)),
         stores=tuple(sorted(uses.stores | uses.bound | uses.changed)),
     )
 
@@ -251,7 +252,7 @@ def _function_facts(node: Any, identity: str, owner: str, uses: Uses) -> Functio
         is_property=any(decorator in _PROPERTIES for decorator in decorators),
         is_abstract=_is_abstract(node, decorators),
         calls=tuple(sorted(uses.calls)),
-        mentions=tuple(sorted(uses.mentions - (local - _defined(node.body)))),
+        mentions=tuple(sorted((uses.mentions - (local - _defined(node.body))) | uses.attributes)),
         stores=tuple(sorted(stores)),
     )
 
