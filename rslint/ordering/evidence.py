@@ -30,13 +30,14 @@ class Pair:
 @dataclass(frozen=True)
 class Evidence:
     """`consumed`: payloads read because a flag allowed it. `awaited`: payloads written because a flag allowed it.
-    `published`: flags stored after a payload was written, `acknowledged`: after it was read. `stored` are all stores
-    to single cells."""
+    `published`: flags stored after a payload was written, `acknowledged`: after it was read, `rearmed`: set to
+    0 after a payload was written. `stored` are all stores to single cells."""
 
     consumed: tuple[Pair, ...]
     awaited: tuple[Pair, ...]
     published: tuple[Pair, ...]
     acknowledged: tuple[Pair, ...]
+    rearmed: tuple[Pair, ...]
     stored: tuple[Access, ...]
 
     @property
@@ -78,6 +79,7 @@ def gather(f: Flows, functions: tuple[str, ...]) -> Evidence:
         tuple(awaited),
         tuple(pair for pair in told if pair.payload.kind == "store" and is_publication(pair.flag)),
         tuple(pair for pair in told if pair.payload.kind == "load"),
+        tuple(pair for pair in told if pair.payload.kind == "store" and pair.flag.value == ZERO),
         tuple(stored),
     )
 

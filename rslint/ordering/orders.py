@@ -20,7 +20,8 @@ from rslint.ordering.flow import HELD, OPEN, Fact, Flows, advance, always_held, 
 @dataclass(frozen=True)
 class MissingOrder:
     """No fence stands between `early` and `late` on some path of `function`; `because` is the access on the other
-    side that relies on the order. `kind`: "publish", "consume" or "acknowledge"."""
+    side that relies on the order. `kind`: "publish", "consume", "acknowledge", or "rearm" where a flag that is taken
+    back is one of the two."""
 
     kind: str
     function: str
@@ -37,7 +38,12 @@ class MissingOrder:
 def missing_orders(f: Flows, evidence: Evidence) -> tuple[MissingOrder, ...]:
     """Each order that is missing once, at the access before which the fence belongs."""
     found: dict[tuple[str, object], MissingOrder] = {}
-    for order in (*_published(f, evidence), *_consumed(f, evidence), *_acknowledged(f, evidence)):
+    for order in (
+        *_published(f, evidence),
+        *_consumed(f, evidence),
+        *_acknowledged(f, evidence),
+        *_rearmed(f, evidence),
+    ):
         key = (order.kind, order.late.site)
         if key not in found or _rank(order) < _rank(found[key]):
             found[key] = order
@@ -105,6 +111,24 @@ def _acknowledged(f: Flows, evidence: Evidence) -> Iterator[MissingOrder]:
                             if fact.tag == OPEN and early and early.site in sites and is_payload(early, step):
                                 yield MissingOrder("acknowledge", function, early, step, writer.payload)
                 advance(facts, step)
+
+
+def _rearmed(f: Flows, evidence: Evidence) -> Iterator[MissingOrder]:
+    """Flags that a writer takes back so that readers may come again: readers who look at several flags trust each of
+    them. A read flag that is 0 again lets a reader in that still sees the written flag of the round before; and one
+    that is set back after the written flag undoes the first acknowledgement."""
+    for pair in evidence.rearmed:
+        reader = _reader_of(evidence, pair.flag, pair.payload)
+        if reader is not None and _is_open(f, pair, pair.payload, pair.flag):
+            yield MissingOrder("rearm", pair.function, pair.payload, pair.flag, reader.payload)
+    taken_back = {pair.flag: pair for pair in evidence.rearmed}
+    for pair in evidence.published:
+        for back in taken_back.values():
+            if back.function != pair.function or same_place(back.flag, pair.flag) and back.flag.cell == pair.flag.cell:
+                continue
+            reader = _reader_of(evidence, back.flag, pair.payload)
+            if reader is not None and _is_open(f, pair, back.flag, pair.flag):
+                yield MissingOrder("rearm", pair.function, back.flag, pair.flag, reader.flag)
 
 
 def _is_open(f: Flows, pair: Pair, early: Access, late: Access) -> bool:

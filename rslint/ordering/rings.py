@@ -13,7 +13,7 @@ from rslint.ordering.protocol import EarlyFlag, UncheckedCopy, early_flags, unch
 from rslint.ordering.scope import functions_in_scope
 from rslint.ordering.views import Buffers
 
-_FIRST = ("publish", "consume", "acknowledge")
+_FIRST = ("publish", "consume", "acknowledge", "rearm")
 
 
 @dataclass(frozen=True)

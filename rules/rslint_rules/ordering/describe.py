@@ -14,7 +14,7 @@ from rslint.project.ir import Span
 from rslint.project.source import place_of
 
 _LONGEST = 60
-_CODES = {"publish": "RS401", "consume": "RS402", "acknowledge": "RS404"}
+_CODES = {"publish": "RS401", "consume": "RS402", "acknowledge": "RS404", "rearm": "RS401"}
 
 
 def place(analysis: Analysis, site: Site) -> Place:
@@ -64,14 +64,20 @@ def finding(
         place=place(analysis, main.late.site),
         function=qualified_name(main.late.site.function),
         noqa_rows=(main.late.statement.row, main.late.site.end_row),
-        related=tuple(related(analysis, order) for order in ring.orders[1:]),
+        related=tuple(related(analysis, order) for order in ring.orders[1:] if is_shown(order, main)),
         trace=(
             Step("some ranks", place(analysis, main.early.site), early),
             Step("some ranks", place(analysis, main.late.site), late),
             Step("others", place(analysis, main.because.site), "relies on the order"),
         ),
         suggestion=suggestion,
+        preview=main.kind == "rearm",
     )
+
+
+def is_shown(order: MissingOrder, main: MissingOrder) -> bool:
+    """Flags that are taken back out of order are no finding by default, but belong to one in the same function."""
+    return order.kind != "rearm" or order.late.site.function == main.late.site.function
 
 
 def related(analysis: Analysis, order: MissingOrder) -> Related:
@@ -80,5 +86,6 @@ def related(analysis: Analysis, order: MissingOrder) -> Related:
         "publish": "is published with no fence before it",
         "consume": "is read with no fence after the flag",
         "acknowledge": "acknowledges with no fence after the payload was read",
+        "rearm": "is taken back with no fence between it and the other stores",
     }[order.kind]
     return Related(place(analysis, order.late.site), f"{_CODES[order.kind]}: {what}")

@@ -9,6 +9,10 @@ managers yield.
 One finding is reported per ring and file: the first order that is missing. The others, RS402 and RS404 among them, are
 its related places, and one fix repairs them all, for a fence on one side alone orders nothing.
 
+With `--preview` also: a flag that the writer takes back (a read flag set to 0 again) with no fence between it and the
+payload, or the written flag. A reader that looks at both may be let in by the one while it sees the other of the round
+before, and in the first round its acknowledgement may be undone. Where a ring is reported anyway, the fix repairs these.
+
 ## Why is this bad?
 A CPU with a weak memory model may make two stores to different addresses visible in either order. A reader on another
 core then sees the flag and still reads the old payload: a torn or stale message, without any error.
@@ -76,9 +80,9 @@ CODE, NAME = "RS401", "unfenced-flag-write"
 
 def check(analysis: Analysis) -> Iterable[Finding]:
     for ring in ordering_of(analysis).rings:
-        if ring.main.kind != "publish":
-            continue
         order = ring.main
+        if order.kind not in ("publish", "rearm"):
+            continue
         flag = describe.text(analysis, order.late.site)
         yield describe.finding(
             analysis,
