@@ -164,8 +164,9 @@ def _expression(w: _Where, e: ir.Expr) -> Iterator[Step]:
     """Parts first, then the expression itself: the order of evaluation."""
     if isinstance(e, ir.Subscript):
         yield from _expression(w, e.index)
-        if not is_slice(e.index):
-            yield from w.accesses("load", w.views(e.value), e, e.index)
+        views = NOTHING if is_slice(e.index) else w.views(e.value)
+        if views:
+            yield from w.accesses("load", views, e, e.index)
             return
         yield from _expression(w, e.value)
         return

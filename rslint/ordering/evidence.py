@@ -19,12 +19,14 @@ _DEPTH = 4
 @dataclass(frozen=True)
 class Pair:
     """In `function`, at `node` of its graph, `payload` is accessed. `flag` is the load that decides whether it comes
-    to that, or the store that tells others of the payload."""
+    to that, or the store that tells others of the payload. `nested`: another flag decides before this one is even
+    looked at."""
 
     function: str
     node: int
     flag: Access
     payload: Access
+    nested: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def same_place(one: Access, other: Access) -> bool:
     """Whether two accesses may mean the same cells. Segments of a function's own variables are told apart by the
     module alone: its other functions give the same segment other names."""
     left, right = one.view, other.view
-    if left.owner != right.owner or left.area != right.area:
+    if left.owner != right.owner or left.start != right.start:
         return False
     if left.segment != right.segment and not left.owner.endswith(":"):
         return False
@@ -127,11 +129,22 @@ def _guarded(f: Flows, function: str, flow: Flow) -> Iterator[Pair]:
         ]
         if not payloads:
             continue
-        for test in _deciding(flow.cfg, above, node.index, tests):
+        deciding = list(_deciding(flow.cfg, above, node.index, tests))
+        for position, test in enumerate(deciding):
+            nested = any(_is_other(outer, test) for outer in deciding[position + 1 :])
             for flag in test.loads:
                 for payload in payloads:
                     if is_payload(payload, flag):
-                        yield Pair(function, node.index, flag, payload)
+                        yield Pair(function, node.index, flag, payload, nested)
+
+
+def _is_other(outer: _Test, inner: _Test) -> bool:
+    """Whether a test looks at other flags of the same memory."""
+    owners = {load.view.owner for load in inner.loads}
+    return any(
+        one.view.owner in owners and not any(same_place(one, other) for other in inner.loads)
+        for one in outer.loads
+    )
 
 
 def _is_any(access: Access, others: set[Access]) -> bool:

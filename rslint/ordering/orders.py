@@ -70,13 +70,13 @@ def _reader_of(evidence: Evidence, flag: Access, payload: Access) -> Pair | None
     """Who reads the payload because this flag allowed it."""
     if evidence.carries(flag):
         return None
-    readers = (pair for pair in evidence.consumed if same_place(pair.flag, flag))
+    readers = (pair for pair in evidence.consumed if not pair.nested and same_place(pair.flag, flag))
     return next((pair for pair in readers if same_place(pair.payload, payload)), None)
 
 
 def _consumed(f: Flows, evidence: Evidence) -> Iterator[MissingOrder]:
     for pair in evidence.consumed:
-        writer = _writer_of(evidence, pair.flag, pair.payload)
+        writer = None if pair.nested else _writer_of(evidence, pair.flag, pair.payload)
         if writer is not None and _is_open(f, pair, pair.flag, pair.payload):
             yield MissingOrder("consume", pair.function, pair.flag, pair.payload, writer.flag)
 

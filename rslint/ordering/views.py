@@ -30,6 +30,11 @@ class View:
     segment: str
     area: str
 
+    @property
+    def start(self) -> str:
+        """Where the area begins: two slices that begin at one place are of one thing, whatever their lengths."""
+        return self.area.partition(":")[0]
+
 
 Views = frozenset[View]
 NOTHING: Views = frozenset()
@@ -91,6 +96,8 @@ def _part(b: Buffers, function: str, views: Views, index: ir.Expr) -> Views:
         return NOTHING
     parts = index.parts if isinstance(index, ir.Other) else ()
     text = ":".join(text_in(b, function, part) for part in parts)
+    if parts and (parts[0].span.row, parts[0].span.column) != (index.span.row, index.span.column):
+        text = f":{text}"  # from the first element on
     return frozenset(view if view.area else View(view.owner, view.segment, text) for view in views)
 
 
