@@ -111,8 +111,10 @@ def is_payload(payload: Access, flag: Access) -> bool:
     """Whether an access is of what the flag speaks of: other cells of the same owner's memory."""
     if payload.view.owner != flag.view.owner:
         return False
-    return payload.view != flag.view or (payload.cell is None and flag.cell is not None) or (
-        payload.cell is not None and flag.cell is not None and not _may_equal(payload.cell, flag.cell)
+    return (
+        payload.view != flag.view
+        or (payload.cell is None and flag.cell is not None)
+        or (payload.cell is not None and flag.cell is not None and not _may_equal(payload.cell, flag.cell))
     )
 
 

@@ -292,6 +292,8 @@ def _is_held(f: Flows, caller: str, row: int) -> bool:
     at = [
         HELD in flow.before[node.index]
         for node in flow.cfg.nodes
-        if node.origin is not None and node.kind in ("statement", "branch") and node.origin.span.row <= row <= node.origin.span.end_row
+        if node.origin is not None
+        and node.kind in ("statement", "branch")
+        and node.origin.span.row <= row <= node.origin.span.end_row
     ]
     return bool(at) and all(at)

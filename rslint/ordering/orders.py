@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rslint.ordering.events import Access
+from rslint.ordering.events import Access, Fence
 from rslint.ordering.evidence import Evidence, Pair, is_payload, same_place
 from rslint.ordering.flow import HELD, OPEN, Fact, Flows, advance, always_held, flow_of
 
@@ -124,7 +124,11 @@ def _rearmed(f: Flows, evidence: Evidence) -> Iterator[MissingOrder]:
     taken_back = {pair.flag: pair for pair in evidence.rearmed}
     for pair in evidence.published:
         for back in taken_back.values():
-            if back.function != pair.function or same_place(back.flag, pair.flag) and back.flag.cell == pair.flag.cell:
+            if (
+                back.function != pair.function
+                or same_place(back.flag, pair.flag)
+                and back.flag.cell == pair.flag.cell
+            ):
                 continue
             reader = _reader_of(evidence, back.flag, pair.payload)
             if reader is not None and _is_open(f, pair, back.flag, pair.flag):
@@ -140,7 +144,9 @@ def _is_open(f: Flows, pair: Pair, early: Access, late: Access) -> bool:
             open_ = any(fact.tag == OPEN and fact.access and fact.access.site == early.site for fact in facts)
             if open_ and _belong_together(pair.function, early, late, facts):
                 return True
-        advance(facts, step)
+        if isinstance(step, Fence) or early.kind != "load":
+            # A flag that is loaded again with the payload is at least as new as the load that was tested.
+            advance(facts, step)
     return False
 
 
@@ -150,6 +156,8 @@ def _belong_together(function: str, early: Access, late: Access, facts: set[Fact
     if function in (early.site.function, late.site.function):
         return True
     return early.site.function != late.site.function and not any(
-        fact.access is not None and fact.access.kind == "load" and fact.access.site.function == late.site.function
+        fact.access is not None
+        and fact.access.kind == "load"
+        and fact.access.site.function == late.site.function
         for fact in facts
     )

@@ -162,4 +162,6 @@ def _looks_again(flow: Flow, pair: Pair) -> bool:
 
 
 def _is_load_of(step: object, flag: Access) -> bool:
-    return isinstance(step, Access) and step.kind == "load" and step.cell is not None and same_place(step, flag)
+    return (
+        isinstance(step, Access) and step.kind == "load" and step.cell is not None and same_place(step, flag)
+    )

@@ -371,7 +371,9 @@ def calls_of(b: Buffers, function: str) -> tuple[tuple[str, ir.Call], ...]:
     return b.k.links.remember(("calls of", function), found)
 
 
-def _answered(b: Buffers, key: tuple[str, str, str], found: Callable[[], Iterator[Views]], depth: int) -> Views:
+def _answered(
+    b: Buffers, key: tuple[str, str, str], found: Callable[[], Iterator[Views]], depth: int
+) -> Views:
     if depth <= 0:
         return NOTHING
     question = (*key, depth)

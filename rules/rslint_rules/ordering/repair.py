@@ -49,7 +49,10 @@ def repair(request: FixRequest) -> Fix | None:
         rows.add(row)
     filename = request.finding.place.filename
     lines = text.splitlines(keepends=True)
-    edits = [_inserted(filename, row, f"{_indent(lines[row - 1])}{FENCE}(){_newline(text)}") for row in sorted(rows)]
+    edits = [
+        _inserted(filename, row, f"{_indent(lines[row - 1])}{FENCE}(){_newline(text)}")
+        for row in sorted(rows)
+    ]
     several = f"{len(rows)} fences" if len(rows) > 1 else "a fence"
     return Fix(
         Applicability.UNSAFE,
@@ -177,7 +180,9 @@ def _row_before(tree: ast.Module, text: str, order: MissingOrder) -> int | None:
         return None
     chosen = chain[-1]
     for outer in reversed(chain[:-1]):
-        if not isinstance(outer, ast.For | ast.With | ast.AsyncFor | ast.AsyncWith) or _holds(outer, early.row):
+        if not isinstance(outer, ast.For | ast.With | ast.AsyncFor | ast.AsyncWith) or _holds(
+            outer, early.row
+        ):
             break
         chosen = outer
     lines = text.splitlines()

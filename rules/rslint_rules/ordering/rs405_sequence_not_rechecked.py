@@ -71,7 +71,8 @@ def check(analysis: Analysis) -> Iterable[Finding]:
             function=describe.qualified_name(copy.payload.site.function),
             noqa_rows=(copy.payload.statement.row, copy.payload.site.end_row),
             related=tuple(
-                Related(describe.place(analysis, other.payload.site), "so does this reader") for other in readers[1:]
+                Related(describe.place(analysis, other.payload.site), "so does this reader")
+                for other in readers[1:]
             ),
             trace=(
                 Step("others", describe.place(analysis, copy.flag.site), "looks at the counter"),

@@ -1,5 +1,5 @@
 """Run a function on gloo ranks and learn how it went: completed, failed, or hung, and then who waits for
-whom.
+whom; or run functions as the cores of a CPU with a weak memory model (`weak_memory`).
 
 Importing this module imports neither torch nor anything else that is slow.
 """
@@ -7,15 +7,21 @@ Importing this module imports neither torch nor anything else that is slow.
 from rslint_runtime.testing.faults import Fault
 from rslint_runtime.testing.records import Collective, Group, RankError, RunResult, Unreadable, Wait
 from rslint_runtime.testing.runner import RunError, run_ranks
+from rslint_runtime.testing.weak_memory import Overtaken, Stuck, UnsupportedView, WeakMemory, weak_memory
 
 __all__ = [
     "Collective",
     "Fault",
     "Group",
+    "Overtaken",
     "RankError",
     "RunError",
     "RunResult",
+    "Stuck",
     "Unreadable",
+    "UnsupportedView",
     "Wait",
+    "WeakMemory",
     "run_ranks",
+    "weak_memory",
 ]

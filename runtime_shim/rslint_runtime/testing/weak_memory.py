@@ -215,9 +215,7 @@ class WeakMemory:
             return self._word(core, segment, start, end)
         core.reads[segment, start, end] = None
         step = max(_WORD, -(-(end - start) // 4))
-        return b"".join(
-            self._word(core, segment, at, min(at + step, end)) for at in range(start, end, step)
-        )
+        return b"".join(self._word(core, segment, at, min(at + step, end)) for at in range(start, end, step))
 
     def _word(self, core: Core, segment: Segment, start: int, end: int) -> bytes:
         data = bytes(segment.memory[start:end])
@@ -348,7 +346,8 @@ def weak_memory(
     (`UnsupportedView` where it reaches the model), and so does making an `mmap`.
 
     Locks count as fences if they are made meanwhile, or are globals of the modules in `programs`; `memory_fence` of
-    this package always does. `time.sleep` and `os.sched_yield` only let another core run. `most_accesses` bounds one
+    this package always does. `time.sleep` and `os.sched_yield` only let another core run; a core that waits
+    for another in any other way (a queue, an event) waits for ever, since only one runs at a time. `most_accesses` bounds one
     `run`. Not for several threads at once, and not nested.
     """
     memory = WeakMemory(seed, most_accesses)

@@ -12,8 +12,8 @@ from rslint_runtime.testing.weak_views import SharedBytes
 
 
 class SharedTensor:
-    """Stands for a tensor: indices, slices, assignment, `copy_`, `fill_`, `zero_`, `clone`, `item`, `tolist`, `numel`,
-    `view`, `reshape`. It is no tensor: torch's own functions refuse it with `TypeError`; `clone()` first."""
+    """Stands for a tensor: indices, slices, assignment, `+=`, comparison, `copy_`, `fill_`, `zero_`, `clone`, `item`,
+    `tolist`, `sum`, `numel`, `view`, `reshape`. It is no tensor: torch's own functions refuse it with `TypeError`; `clone()` first."""
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -70,8 +70,26 @@ class SharedTensor:
     def __int__(self) -> int:
         return int(self.clone())
 
+    def __iadd__(self, other: Any) -> SharedTensor:
+        return self.copy_(self.clone() + _loaded(other))
+
     def __eq__(self, other: object) -> Any:
-        return self.clone() == (other.clone() if isinstance(other, SharedTensor) else other)
+        return self.clone() == _loaded(other)
+
+    def __ne__(self, other: object) -> Any:
+        return self.clone() != _loaded(other)
+
+    def __lt__(self, other: Any) -> Any:
+        return self.clone() < _loaded(other)
+
+    def __le__(self, other: Any) -> Any:
+        return self.clone() <= _loaded(other)
+
+    def __gt__(self, other: Any) -> Any:
+        return self.clone() > _loaded(other)
+
+    def __ge__(self, other: Any) -> Any:
+        return self.clone() >= _loaded(other)
 
     def reshape(self, *shape: Any) -> SharedTensor:
         return SharedTensor(self._memory, self._elements.reshape(*shape), self.dtype)
@@ -91,6 +109,10 @@ class SharedTensor:
     def _order(self) -> list[int]:
         order: list[int] = self._elements.reshape(-1).tolist()
         return order
+
+
+def _loaded(value: Any) -> Any:
+    return value.clone() if isinstance(value, SharedTensor) else value
 
 
 def frombuffer(real: Any) -> Any:
