@@ -10,7 +10,8 @@ from rslint.flow.graph import CfgNode
 from rslint.flow.knowledge import site_of
 from rslint.flow.meaning import meaning_of
 from rslint.models.ordering_queries import access_call, fence_call, fence_context, view_call
-from rslint.ordering.views import NOTHING, Buffers, View, Views, argument, is_slice, text_in, views_of
+from rslint.ordering.bindings import NOTHING, Buffers, View, Views, argument, text_in
+from rslint.ordering.views import is_slice, views_of
 from rslint.project import ir
 from rslint.project.links import Target, text_of
 from rslint.project.text import children, expressions

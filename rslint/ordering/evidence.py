@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from rslint.flow.dominance import dominators
 from rslint.flow.graph import Cfg, predecessors, successors
+from rslint.ordering.bindings import bindings_of
 from rslint.ordering.events import INCREMENT, ZERO, Access, Invoke, expression_steps
 from rslint.ordering.flow import DONE, Fact, Flow, Flows, advance, flow_of, named_here
-from rslint.ordering.views import bindings_of
 from rslint.project import ir
 from rslint.project.text import walk
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from rslint.flow.graph import Cfg, CfgNode
 from rslint.flow.graphs import graph_of
 from rslint.flow.solver import solve
+from rslint.ordering.bindings import Buffers, calls_of
 from rslint.ordering.events import Access, Fence, Invoke, Step, Yielded, steps_of, sure_steps
-from rslint.ordering.views import Buffers, calls_of, yielded_views
+from rslint.ordering.views import yielded_views
 from rslint.project import ir
 from rslint.project.text import statements, walk
 

@@ -1,10 +1,12 @@
 """The orders that a program relies on and does not enforce: no fence between two accesses of which one tells others
 of the other.
 
-The three orders of a ring in shared memory, after Arm's memory model ("Arm Architecture Reference Manual for A-profile",
-B2.3, and Alglave, Deacon, Grisenthwaite, Hacquard, Maranget, "Armed Cats", TOPLAS 43(2), 2021): a store is not ordered
-after an earlier store, nor a load after an earlier load on whose value only a branch depends, nor a store after an
-earlier load. x86 (Sewell et al., "x86-TSO", CACM 53(7), 2010) keeps all three.
+The three orders of a ring in shared memory, after Arm's memory model: a store is not ordered after an earlier store, nor
+a load after an earlier load on whose value only a branch depends, nor a store after an earlier load. x86 keeps all
+three.
+
+Sources: Arm Architecture Reference Manual for A-profile, B2.3; Alglave, Deacon, Grisenthwaite, Hacquard, Maranget,
+"Armed Cats", TOPLAS 43(2), 2021; Sewell et al., "x86-TSO", CACM 53(7), 2010.
 """
 
 from __future__ import annotations
@@ -124,10 +126,8 @@ def _rearmed(f: Flows, evidence: Evidence) -> Iterator[MissingOrder]:
     taken_back = {pair.flag: pair for pair in evidence.rearmed}
     for pair in evidence.published:
         for back in taken_back.values():
-            if (
-                back.function != pair.function
-                or same_place(back.flag, pair.flag)
-                and back.flag.cell == pair.flag.cell
+            if back.function != pair.function or (
+                same_place(back.flag, pair.flag) and back.flag.cell == pair.flag.cell
             ):
                 continue
             reader = _reader_of(evidence, back.flag, pair.payload)

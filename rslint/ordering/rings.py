@@ -1,4 +1,4 @@
-"""What the rules of RS4 ask: the rings of a project whose orders are missing, and its wrong protocols, computed once."""
+"""What the rules of RS4 ask: the rings of a project whose orders are missing, and its wrong protocols."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from rslint.flow.analysis import Analysis
 from rslint.flow.knowledge import Knowledge
+from rslint.ordering.bindings import Buffers
 from rslint.ordering.evidence import gather
 from rslint.ordering.flow import Flows
 from rslint.ordering.orders import MissingOrder, missing_orders
 from rslint.ordering.protocol import EarlyFlag, UncheckedCopy, early_flags, unchecked_copies
 from rslint.ordering.scope import functions_in_scope
-from rslint.ordering.views import Buffers
 
 _FIRST = ("publish", "consume", "acknowledge", "rearm")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rslint.models.ordering_queries import memory_attributes, memory_types
-from rslint.ordering.views import Buffers, calls_of, views_of, yielded_values
+from rslint.ordering.bindings import Buffers, calls_of, yielded_values
+from rslint.ordering.views import views_of
 from rslint.project import ir
 from rslint.project.modules import outside_production
 from rslint.project.text import expressions, statements, walk

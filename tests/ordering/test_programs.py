@@ -1,4 +1,4 @@
-"""Every small program of RS4: right on this machine; under weak memory the bug fails, its repair and the right do not."""
+"""Every small program of RS4: right on this machine; under weak memory only the bugs fail."""
 
 from __future__ import annotations
 

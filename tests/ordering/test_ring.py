@@ -115,7 +115,9 @@ def test_on_this_machine_120_batches_of_12_reach_two_readers_without_a_freeze() 
     answers = context.Queue()
     name = kept.memory.name
     work: list[Any] = [
-        context.Process(target=_write, args=(path, name, [sending for _, sending in pipes], count), daemon=True)
+        context.Process(
+            target=_write, args=(path, name, [sending for _, sending in pipes], count), daemon=True
+        )
     ]
     for rank in range(READERS):
         arguments = (path, name, rank, pipes[rank][0], answers, count)

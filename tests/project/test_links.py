@@ -408,7 +408,8 @@ USES = {
 
 def test_an_attribute_is_mentioned_although_a_local_has_its_name(tmp_path: Path) -> None:
     links = links_of(
-        tmp_path, {"m.py": "def f(segment):\n    with segment.buf[1:] as buf:\n        return buf, taken(buf)\n"}
+        tmp_path,
+        {"m.py": "def f(segment):\n    with segment.buf[1:] as buf:\n        return buf, taken(buf)\n"},
     )
     assert links.mentioning("buf") == ("m:f",)
     assert links.mentioning("taken") == ()

@@ -7,11 +7,12 @@ it: slices, `memoryview`, `np.ndarray(buffer=…)`, `np.frombuffer`, `torch.from
 managers yield.
 
 One finding is reported per ring and file: the first order that is missing. The others, RS402 and RS404 among them, are
-its related places, and one fix repairs them all, for a fence on one side alone orders nothing.
+its related places, and one fix repairs them all, since a fence on one side alone orders nothing.
 
 With `--preview` also: a flag that the writer takes back (a read flag set to 0 again) with no fence between it and the
 payload, or the written flag. A reader that looks at both may be let in by the one while it sees the other of the round
-before, and in the first round its acknowledgement may be undone. Where a ring is reported anyway, the fix repairs these.
+before, and in the first round its acknowledgement may be undone. Where a ring is reported anyway, the fix repairs
+these.
 
 ## Why is this bad?
 A CPU with a weak memory model may make two stores to different addresses visible in either order. A reader on another
@@ -49,9 +50,9 @@ with release); two pairs in a row, or one pair of the lock of CPython 3.13.1 and
 pair is a full fence. The rule accepts a single pair; `memory_fence()` takes two where they are needed.
 
 ## Fix and its safety
-Safe: a fence before each access that needs one, and the definition of the fence where the file has none. With
-`fix-style = "runtime"` it is `memory_fence` of rslint-runtime (or of `runtime-module`), else a lock in the file itself. A fence
-of the project itself (`memory_fence`) that the file has is used.
+Unsafe, since each fence takes a lock, if only for itself: a fence before each access that needs one, and the definition
+of the fence where the file has none. With `fix-style = "runtime"` it is `memory_fence` of rslint-runtime (or of
+`runtime-module`), else a lock in the file itself. A function `memory_fence` that the file has is used.
 
 ## Known limits
 Fences are `memory_fence()`, locks, `flock`, what multiprocessing offers, collectives, and sending to or receiving from
@@ -111,5 +112,5 @@ RULE = Rule(
     documentation=__doc__ or "",
     check=check,
     fix=fix,
-    fix_summary="always where a statement of its own can be put there (safe)",
+    fix_summary="where a statement of its own can be put there (unsafe: it takes a lock)",
 )

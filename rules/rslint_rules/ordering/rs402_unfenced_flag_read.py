@@ -10,7 +10,8 @@ the CPU predicts the branch and loads the payload ahead of time. The reader then
 bytes of the old one.
 
 - **Arm (Grace, Graviton, Ampere, Apple), POWER, RISC-V:** loads may be reordered; this bug can show.
-- **x86-64 (TSO):** loads are executed as if in program order; this bug does not show there, and no test on x86 finds it.
+- **x86-64 (TSO):** loads are executed as if in program order; this bug does not show there, and no test on x86 finds
+  it.
 
 The fence belongs *behind* the load that succeeds. One at the top of a polling loop orders the round before, not the
 payload; and a loop that merely polls ends without any fence.
@@ -31,7 +32,7 @@ message = bytes(data)
 ```
 
 ## Fix and its safety
-As RS401: safe, a fence before the payload is read.
+As RS401: unsafe, a fence before the payload is read.
 
 ## Known limits
 As RS401. A flag that lies inside what another flag protects (a byte in the message itself) needs no fence of its own.
@@ -86,5 +87,5 @@ RULE = Rule(
     documentation=__doc__ or "",
     check=check,
     fix=fix,
-    fix_summary="always where a statement of its own can be put there (safe)",
+    fix_summary="where a statement of its own can be put there (unsafe: it takes a lock)",
 )

@@ -29,7 +29,7 @@ finally:
 ```
 
 ## Fix and its safety
-As RS401: safe, a fence before the flag is stored. That the flag is stored in `finally` as well is a decision about what
+As RS401: unsafe, a fence before the flag is stored. That the flag is stored in `finally` as well is a decision about what
 a failed reader owes its writer, and is not made.
 
 ## Known limits
@@ -63,8 +63,8 @@ def check(analysis: Analysis) -> Iterable[Finding]:
             ring,
             name=NAME,
             message=(
-                f"`{flag}` lets the writer overwrite what {describe.quoted(analysis, order.early)} reads, with no fence "
-                "between the two: a CPU that lets stores overtake loads (Arm) may tell the writer first; x86 does not"
+                f"`{flag}` lets the writer overwrite what {describe.quoted(analysis, order.early)} reads, with no "
+                "fence between the two: a CPU that lets stores overtake loads (Arm) may tell the writer first; x86 does not"
             ),
             suggestion="put a fence before the flag is stored, and store it in `finally`",
             early="reads the payload",
@@ -85,5 +85,5 @@ RULE = Rule(
     documentation=__doc__ or "",
     check=check,
     fix=fix,
-    fix_summary="always where a statement of its own can be put there (safe)",
+    fix_summary="where a statement of its own can be put there (unsafe: it takes a lock)",
 )

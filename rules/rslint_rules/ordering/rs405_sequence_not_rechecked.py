@@ -37,7 +37,8 @@ Only counters that the project counts up (`+= 1`), and payloads of more than one
 other readers are related places.
 
 ## References
-Lameter, "Effective Synchronization on Linux/NUMA Systems", 2005 (seqlocks); dimensionalOS/dimos 0.0.14, repaired in 0.0.15.
+Lameter, "Effective Synchronization on Linux/NUMA Systems", 2005 (seqlocks); dimensionalOS/dimos 0.0.14, repaired in
+0.0.15.
 """
 
 from __future__ import annotations
@@ -64,8 +65,8 @@ def check(analysis: Analysis) -> Iterable[Finding]:
             confidence=Confidence.HIGH,
             message=(
                 f"`{describe.text(analysis, copy.payload.site)}` is read after one look at "
-                f"{describe.quoted(analysis, copy.flag)}, and the writer waits for nobody: the copy may be a mix of two "
-                "messages; look at the counter again behind it"
+                f"{describe.quoted(analysis, copy.flag)}, and the writer waits for nobody: the copy may be a mix of "
+                "two messages; look at the counter again behind it"
             ),
             place=where,
             function=describe.qualified_name(copy.payload.site.function),

@@ -5,10 +5,10 @@ CPU may do to accesses that no fence keeps apart, the model does:
 
 - **Stores drain late, in any order.** A store waits in its core's buffer; what waits becomes visible in random order.
   Stores to the same place keep theirs. A core sees its own stores at once.
-- **Loads may be old.** A load returns any value its place has had since the core's last fence, never one older than what
-  the core has seen there already (coherence).
-- **Stores overtake loads.** A store may become visible before earlier loads of many bytes are done. If another core sees
-  it and overwrites these bytes before the next fence, the bytes are lost: `Overtaken` is raised.
+- **Loads may be old.** A load returns any value its place has had since the core's last fence, never one older than
+  what the core has seen there already (coherence).
+- **Stores overtake loads.** A store may become visible before earlier loads of many bytes are done. If another core
+  sees it and overwrites these bytes before the next fence, the bytes are lost: `Overtaken` is raised.
 
 A fence drains the core's buffer and forgets what was old. Fences are `memory_fence()` and every `acquire` and `release`
 of a `threading.Lock`; the pair of `with lock: pass` is one.
@@ -22,15 +22,27 @@ Sources: Pulte, Flur, Deacon, French, Sarkar, Sewell, "Simplifying ARM Concurren
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any, TypeVar
 
 from rslint_runtime.testing.weak_patches import patched
+from rslint_runtime.testing.weak_state import (
+    Core,
+    Late,
+    Overtaken,
+    Segment,
+    Stopped,
+    Store,
+    Stuck,
+    UnsupportedView,
+    allocate,
+    overlaid,
+    overlap,
+    stay_on_one_cpu,
+)
 
 __all__ = ["Overtaken", "Stuck", "UnsupportedView", "WeakMemory", "weak_memory"]
 
@@ -38,60 +50,7 @@ T = TypeVar("T")
 
 _SWITCH = 0.08
 _DRAIN = 0.25
-_REMEMBERED = 64
 _WORD = 8
-_allocate = threading.Lock
-
-
-class Overtaken(AssertionError):
-    """A core told another that it had read some bytes, and these were overwritten before its loads were done."""
-
-
-class Stuck(AssertionError):
-    """The cores made more accesses than allowed and did not end: they wait for something that never comes."""
-
-
-class UnsupportedView(TypeError):
-    """A use of shared memory that the model does not see."""
-
-
-class _Stopped(BaseException):
-    """Unwinds a core when another has failed."""
-
-
-class Segment:
-    """The bytes of one segment: what all cores have agreed on, and what recently stood there before."""
-
-    def __init__(self, name: str, memory: memoryview) -> None:
-        self.name, self.memory = name, memory
-        self.past: deque[tuple[int, int, int, bytes, Core]] = deque(maxlen=_REMEMBERED)
-
-
-_Store = tuple[Segment, int, int, bytes]
-_Range = tuple[Segment, int, int]
-
-
-class Core:
-    """One function that runs: its store buffer, what it has seen since its last fence, and the baton it waits for."""
-
-    def __init__(self, index: int) -> None:
-        self.index = index
-        self.baton = _allocate()
-        self.baton.acquire()
-        self.buffer: list[_Store] = []
-        self.fenced = 0
-        self.seen: dict[_Range, int] = {}
-        self.reads: dict[_Range, None] = {}
-        self.done = False
-        self.idle = -1  # when it began to wait; what has become visible since may be what it waits for
-
-
-class _Late:
-    """Loads of a core that its own later store has overtaken; `seen_by` are the cores that have seen that store."""
-
-    def __init__(self, core: Core, reads: tuple[_Range, ...], store: _Store) -> None:
-        self.core, self.reads, self.store = core, reads, store
-        self.seen_by: set[Core] = set()
 
 
 class WeakMemory:
@@ -104,11 +63,11 @@ class WeakMemory:
         self._accesses = 0
         self._now = 0
         self._segments: dict[str, Segment] = {}
-        self._late: list[_Late] = []
+        self._late: list[Late] = []
         self._cores: list[Core] = []
         self.core: Core | None = None  # that runs now; None outside of `run`
         self._failure: BaseException | None = None
-        self._over = _allocate()
+        self._over = allocate()
 
     def segment(self, name: str, mapping: Callable[[], memoryview]) -> Segment:
         """The segment of this name; `mapping` makes one that outlives the programs' own."""
@@ -144,14 +103,14 @@ class WeakMemory:
         return tuple(results)
 
     def _body(self, core: Core, function: Callable[[], T], results: list[Any]) -> None:
-        _stay_on_one_cpu()
+        stay_on_one_cpu()
         core.baton.acquire()
         self.core = core
         try:
             if self._failure is None:
                 results[core.index] = function()
                 self.fence()
-        except _Stopped:
+        except Stopped:
             pass
         except BaseException as error:
             self._failure = self._failure or error
@@ -195,11 +154,11 @@ class WeakMemory:
             core.baton.acquire()
             self.core = core
         if self._failure is not None:
-            raise _Stopped
+            raise Stopped
 
     def _fail(self, error: BaseException) -> None:
         self._failure = self._failure or error
-        raise _Stopped
+        raise Stopped
 
     # Memory -------------------------------------------------------------------------------------------------
 
@@ -224,7 +183,7 @@ class WeakMemory:
         if core.buffer:
             for buffered, first, last, stored in core.buffer:
                 if buffered is segment and first < end and start < last:
-                    data = _overlaid(data, start, stored, first)
+                    data = overlaid(data, start, stored, first)
         return data
 
     def _older(self, core: Core, segment: Segment, start: int, end: int, data: bytes) -> bytes:
@@ -240,7 +199,7 @@ class WeakMemory:
             if first < end and start < last:
                 if by is core or self._chance() < 0.5:
                     break
-                data = _overlaid(data, start, before, first)
+                data = overlaid(data, start, before, first)
                 undone = when - 1
         core.seen[segment, start, end] = undone
         return data
@@ -264,11 +223,11 @@ class WeakMemory:
             core.buffer.append((segment, start + at, start + at + len(piece), piece))
         if core.reads and not bulk and self._chance() < 0.5:
             store = core.buffer.pop()
-            if any(_overlap(store, (one[0], one[1], one[2])) for one in core.buffer):
+            if any(overlap(store, (one[0], one[1], one[2])) for one in core.buffer):
                 core.buffer.append(store)
                 return
             self._apply(core, store)
-            self._late.append(_Late(core, tuple(core.reads), store))
+            self._late.append(Late(core, tuple(core.reads), store))
 
     def fence(self) -> None:
         """Order everything before against everything behind, on this core."""
@@ -294,11 +253,11 @@ class WeakMemory:
         buffer = core.buffer
         chosen = int(self._chance() * len(buffer))
         for index in range(chosen - 1, -1, -1):
-            if _overlap(buffer[index], buffer[chosen][:3]):
+            if overlap(buffer[index], buffer[chosen][:3]):
                 chosen = index
         self._apply(core, buffer.pop(chosen))
 
-    def _apply(self, core: Core, store: _Store) -> None:
+    def _apply(self, core: Core, store: Store) -> None:
         segment, start, end, data = store
         self._now += 1
         before = bytes(segment.memory[start:end])
@@ -306,7 +265,7 @@ class WeakMemory:
         segment.memory[start:end] = data
         core.seen[segment, start, end] = self._now
         for late in self._late:
-            if core in late.seen_by and before != data and any(_overlap(store, read) for read in late.reads):
+            if core in late.seen_by and before != data and any(overlap(store, read) for read in late.reads):
                 where = f"bytes {late.store[1]} to {late.store[2]} of {late.store[0].name}"
                 self._fail(
                     Overtaken(
@@ -314,24 +273,6 @@ class WeakMemory:
                         f"{end} of {segment.name}; core {core.index} saw the store and overwrote them"
                     )
                 )
-
-
-def _stay_on_one_cpu() -> None:
-    """Only one core runs at a time: handing over is faster where none has to be woken on another CPU."""
-    if hasattr(os, "sched_setaffinity"):
-        with contextlib.suppress(OSError):
-            os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-
-
-def _overlap(store: _Store, other: _Range) -> bool:
-    return store[0] is other[0] and store[1] < other[2] and other[1] < store[2]
-
-
-def _overlaid(data: bytes, start: int, other: bytes, first: int) -> bytes:
-    """`data`, which begins at `start`, with the bytes of `other`, which begin at `first`, laid over it."""
-    end, last = start + len(data), first + len(other)
-    low, high = max(start, first), min(end, last)
-    return data[: low - start] + other[low - first : high - first] + data[high - start :]
 
 
 @contextlib.contextmanager
@@ -346,9 +287,9 @@ def weak_memory(
     (`UnsupportedView` where it reaches the model), and so does making an `mmap`.
 
     Locks count as fences if they are made meanwhile, or are globals of the modules in `programs`; `memory_fence` of
-    this package always does. `time.sleep` and `os.sched_yield` only let another core run; a core that waits
-    for another in any other way (a queue, an event) waits for ever, since only one runs at a time. `most_accesses` bounds one
-    `run`. Not for several threads at once, and not nested.
+    this package always does. `time.sleep` and `os.sched_yield` only let another core run. A core that waits for
+    another in any other way (a queue, an event) waits for ever, since only one runs at a time. `most_accesses` bounds
+    one `run`. Not for several threads at once, and not nested.
     """
     memory = WeakMemory(seed, most_accesses)
     with patched(memory, programs):

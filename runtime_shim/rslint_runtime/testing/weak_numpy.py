@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import numpy
 
 from rslint_runtime.testing.weak_elements import load_elements, store_elements
+from rslint_runtime.testing.weak_state import UnsupportedView
 from rslint_runtime.testing.weak_views import SharedBytes
 
 
@@ -92,8 +93,6 @@ class SharedArray:
         return self.copy() == (other.copy() if isinstance(other, SharedArray) else other)
 
     def __getattr__(self, name: str) -> NoReturn:
-        from rslint_runtime.testing.weak_memory import UnsupportedView
-
         if name.startswith("__"):
             raise AttributeError(name)
         raise UnsupportedView(f"weak_memory does not model ndarray.{name}")

@@ -8,12 +8,14 @@ from typing import Any, NoReturn
 import torch
 
 from rslint_runtime.testing.weak_elements import load_elements, store_elements
+from rslint_runtime.testing.weak_state import UnsupportedView
 from rslint_runtime.testing.weak_views import SharedBytes
 
 
 class SharedTensor:
     """Stands for a tensor: indices, slices, assignment, `+=`, comparison, `copy_`, `fill_`, `zero_`, `clone`, `item`,
-    `tolist`, `sum`, `numel`, `view`, `reshape`. It is no tensor: torch's own functions refuse it with `TypeError`; `clone()` first."""
+    `tolist`, `sum`, `numel`, `view`, `reshape`. It is no tensor: torch's own functions refuse it with
+    `TypeError`; `clone()` first."""
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -100,8 +102,6 @@ class SharedTensor:
         return self.reshape(*shape)
 
     def __getattr__(self, name: str) -> NoReturn:
-        from rslint_runtime.testing.weak_memory import UnsupportedView
-
         if name.startswith("__"):
             raise AttributeError(name)
         raise UnsupportedView(f"weak_memory does not model Tensor.{name}")

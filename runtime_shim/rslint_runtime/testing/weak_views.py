@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from rslint_runtime.testing.weak_state import UnsupportedView
+
 if TYPE_CHECKING:
-    from rslint_runtime.testing.weak_memory import Segment, WeakMemory
+    from rslint_runtime.testing.weak_memory import WeakMemory
+    from rslint_runtime.testing.weak_state import Segment
 
 
 class SharedBytes:
@@ -83,8 +86,6 @@ class SharedBytes:
         self.release()
 
     def __getattr__(self, name: str) -> NoReturn:
-        from rslint_runtime.testing.weak_memory import UnsupportedView
-
         if name.startswith("__"):
             raise AttributeError(name)
         raise UnsupportedView(f"weak_memory does not model memoryview.{name}")
@@ -108,7 +109,5 @@ class SharedBytes:
     def _range(self, index: slice) -> tuple[int, int]:
         start, end, step = index.indices(len(self))
         if step != 1:
-            from rslint_runtime.testing.weak_memory import UnsupportedView
-
             raise UnsupportedView("weak_memory models slices with step 1")
         return start, max(start, end)
