@@ -12,6 +12,7 @@ from typing import TypeVar
 from rslint.models import schema
 from rslint.models.load import ModelError, built_in_files, read_model_file
 from rslint.models.lock_knowledge import LockModels, compile_locks
+from rslint.models.ordering_queries import OrderingModels, ordering_models
 from rslint.models.patterns import CallTable, Entry, Names, Receivers, call_table, names
 from rslint.models.segment_tables import SegmentModels, segment_models
 
@@ -102,6 +103,7 @@ class Models:
     markers: tuple[str, ...]
     locks: LockModels
     segments: SegmentModels
+    ordering: OrderingModels
     memory: dict[tuple[object, str, str | None], object] = field(
         default_factory=dict, compare=False, repr=False
     )
@@ -140,6 +142,7 @@ def _check(path: Path, file: schema.ModelFile, kinds: set[str]) -> None:
         *file.collective, *file.raising, *file.silent, *file.local_state, *file.uniform, *file.terminates,
         *file.starter, *file.segment, *file.segment_removal, *file.segment_keeper, *file.segment_untracked,
         *file.segment_filling, *file.segment_publication, *file.segment_agreement,
+        *file.shared_view, *file.shared_access, *file.fence,
     ]  # fmt: skip
     for table in every:
         for kind in table.on:
@@ -222,6 +225,7 @@ def compile_models(files: Sequence[schema.ModelFile]) -> Models:
         markers=tuple(sorted({marker for file in files for marker in file.common.markers})),
         locks=compile_locks(files),
         segments=segment_models(files, same),
+        ordering=ordering_models(files, same),
     )
 
 

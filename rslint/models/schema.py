@@ -161,6 +161,42 @@ class SegmentOwnerTable(Table, frozen=True, kw_only=True):
     unique: tuple[str, ...] = ()
 
 
+# Publication order ---------------------------------------------------------------------------------------------------
+
+
+class SharedMemoryTable(Table, frozen=True, kw_only=True):
+    """`types` are classes whose instances are memory of several processes, or hold it as `attribute`; `names` are
+    patterns for the last name of such an instance, where its type is not known."""
+
+    types: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    attribute: str | None = None
+
+
+class SharedViewTable(Calls, frozen=True, kw_only=True):
+    """Calls that give a view of the memory in the parameter `buffer`; without it, of the receiver."""
+
+    parameters: tuple[str, ...] = ()
+    buffer: str | None = None
+    offset: str | None = None
+
+
+class SharedAccessTable(Calls, frozen=True, kw_only=True):
+    """Calls that access the memory in the parameter `buffer` (without it, the receiver) at the place `cell`."""
+
+    how: Literal["store", "load", "none"]
+    parameters: tuple[str, ...] = ()
+    buffer: str | None = None
+    cell: str | None = None
+
+
+class FenceTable(Calls, frozen=True, kw_only=True):
+    """`contexts`: entering and leaving an instance orders, too; `exclusive`: it keeps other processes out."""
+
+    contexts: bool = False
+    exclusive: bool = False
+
+
 class NamesTable(Table, frozen=True, kw_only=True):
     methods: tuple[str, ...] = ()
     markers: tuple[str, ...] = ()
@@ -226,4 +262,8 @@ class ModelFile(Table, frozen=True, kw_only=True):
     segment_publication: tuple[SegmentPublicationTable, ...] = ()
     segment_agreement: tuple[SegmentAgreementTable, ...] = ()
     segment_owner: tuple[SegmentOwnerTable, ...] = ()
+    shared_memory: tuple[SharedMemoryTable, ...] = ()
+    shared_view: tuple[SharedViewTable, ...] = ()
+    shared_access: tuple[SharedAccessTable, ...] = ()
+    fence: tuple[FenceTable, ...] = ()
     common: NamesTable = NamesTable()

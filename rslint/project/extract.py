@@ -58,7 +58,7 @@ def _top_level(top: Scope) -> FunctionFacts:
         is_property=False,
         is_abstract=False,
         calls=tuple(sorted(uses.calls)),
-        mentions=tuple(sorted(uses.mentions)),
+        mentions=tuple(sorted(uses.mentions | uses.attributes)),
         stores=tuple(sorted(uses.stores | uses.bound | uses.changed)),
     )
 
@@ -84,7 +84,7 @@ def _function_facts(scope: Scope, node: Any) -> FunctionFacts:
         is_property=any(decorator in _PROPERTIES for decorator in decorators),
         is_abstract=_is_abstract(node, decorators),
         calls=tuple(sorted(uses.calls)),
-        mentions=tuple(sorted(uses.mentions - (local - defined))),
+        mentions=tuple(sorted((uses.mentions - (local - defined)) | uses.attributes)),
         stores=tuple(sorted(stores)),
     )
 

@@ -34,6 +34,7 @@ class Uses:
 
     calls: set[str] = field(default_factory=set)
     mentions: set[str] = field(default_factory=set)
+    attributes: set[str] = field(default_factory=set)
     stores: set[str] = field(default_factory=set)
     bound: set[str] = field(default_factory=set)
     changed: set[str] = field(default_factory=set)
@@ -80,7 +81,7 @@ def _visit_nothing(node: ast.AST | None, uses: Uses, pending: list[Any]) -> None
 
 
 def _visit_attribute(node: ast.Attribute, uses: Uses, pending: list[Any]) -> None:
-    (uses.mentions if type(node.ctx) is ast.Load else uses.stores).add(node.attr)
+    (uses.attributes if type(node.ctx) is ast.Load else uses.stores).add(node.attr)
     _visit_receiver(node.value, uses, pending)
 
 

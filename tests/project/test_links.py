@@ -406,6 +406,15 @@ USES = {
 }
 
 
+def test_an_attribute_is_mentioned_although_a_local_has_its_name(tmp_path: Path) -> None:
+    links = links_of(
+        tmp_path,
+        {"m.py": "def f(segment):\n    with segment.buf[1:] as buf:\n        return buf, taken(buf)\n"},
+    )
+    assert links.mentioning("buf") == ("m:f",)
+    assert links.mentioning("taken") == ()
+
+
 def test_who_calls_who_mentions_who_stores(tmp_path: Path) -> None:
     links = links_of(tmp_path, USES)
     assert links.calling("_handle") == ("m:C._loop",)

@@ -1,0 +1,1 @@
+"""RS4: publication order in memory that processes share."""

@@ -1,0 +1,296 @@
+"""A model of a CPU with a weak memory model, over shared memory, in one process: missing fences show on any machine.
+
+Functions run as *cores*: one at a time, switched at accesses of shared memory, all of it decided by a seed. What an Arm
+CPU may do to accesses that no fence keeps apart, the model does:
+
+- **Stores drain late, in any order.** A store waits in its core's buffer; what waits becomes visible in random order.
+  Stores to the same place keep theirs. A core sees its own stores at once.
+- **Loads may be old.** A load returns any value its place has had since the core's last fence, never one older than
+  what the core has seen there already (coherence).
+- **Stores overtake loads.** A store may become visible before earlier loads of many bytes are done. If another core
+  sees it and overwrites these bytes before the next fence, the bytes are lost: `Overtaken` is raised.
+
+A fence drains the core's buffer and forgets what was old. Fences are `memory_fence()` and every `acquire` and `release`
+of a `threading.Lock`; the pair of `with lock: pass` is one.
+
+Stronger than Arm in two points: single elements of up to 8 bytes are loaded where they stand (a branch on them usually
+follows, and orders later stores), and memory has one order for all cores, as Arm's has since version 8.
+
+Sources: Pulte, Flur, Deacon, French, Sarkar, Sewell, "Simplifying ARM Concurrency", POPL 2018.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import threading
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any, TypeVar
+
+from rslint_runtime.testing.weak_patches import patched
+from rslint_runtime.testing.weak_state import (
+    Core,
+    Late,
+    Overtaken,
+    Segment,
+    Stopped,
+    Store,
+    Stuck,
+    UnsupportedView,
+    allocate,
+    overlaid,
+    overlap,
+    stay_on_one_cpu,
+)
+
+__all__ = ["Overtaken", "Stuck", "UnsupportedView", "WeakMemory", "weak_memory"]
+
+T = TypeVar("T")
+
+_SWITCH = 0.08
+_DRAIN = 0.25
+_WORD = 8
+
+
+class WeakMemory:
+    """One run of the model. Get it from `weak_memory`."""
+
+    def __init__(self, seed: int, most_accesses: int) -> None:
+        self._random = random.Random(seed)
+        self._chance = self._random.random
+        self._most = most_accesses
+        self._accesses = 0
+        self._now = 0
+        self._segments: dict[str, Segment] = {}
+        self._late: list[Late] = []
+        self._cores: list[Core] = []
+        self.core: Core | None = None  # that runs now; None outside of `run`
+        self._failure: BaseException | None = None
+        self._over = allocate()
+
+    def segment(self, name: str, mapping: Callable[[], memoryview]) -> Segment:
+        """The segment of this name; `mapping` makes one that outlives the programs' own."""
+        if name not in self._segments:
+            self._segments[name] = Segment(name, mapping())
+        return self._segments[name]
+
+    # Running ------------------------------------------------------------------------------------------------
+
+    def run(self, *functions: Callable[[], T]) -> tuple[T, ...]:
+        """Run each function as a core, and return what they return.
+
+        Raises what a core raises, `Stuck` when they make too many accesses, `Overtaken` when loads were overtaken.
+        """
+        self._cores = [Core(index) for index in range(len(functions))]
+        self._accesses, self._failure = 0, None
+        results: list[Any] = [None] * len(functions)
+        self._over.acquire()
+        threads = [
+            threading.Thread(target=self._body, args=(core, function, results), daemon=True)
+            for core, function in zip(self._cores, functions, strict=True)
+        ]
+        for thread in threads:
+            thread.start()
+        self._random.choice(self._cores).baton.release()
+        with self._over:
+            pass
+        for thread in threads:
+            thread.join()
+        self._late.clear()
+        if self._failure is not None:
+            raise self._failure
+        return tuple(results)
+
+    def _body(self, core: Core, function: Callable[[], T], results: list[Any]) -> None:
+        stay_on_one_cpu()
+        core.baton.acquire()
+        self.core = core
+        try:
+            if self._failure is None:
+                results[core.index] = function()
+                self.fence()
+        except Stopped:
+            pass
+        except BaseException as error:
+            self._failure = self._failure or error
+        core.done = True
+        self.core = None
+        following = [other for other in self._cores if not other.done]
+        if following:
+            self._random.choice(following).baton.release()
+        else:
+            self._over.release()
+
+    def pause(self) -> None:
+        """Let another core run, and drain what the chance says."""
+        core = self.core
+        if core is not None:
+            self._count()
+            self._drain_some()
+            core.idle = self._now
+            self._switch(core)
+            core.idle = -1
+
+    def _count(self) -> None:
+        self._accesses += 1
+        if self._accesses > self._most:
+            self._fail(Stuck(f"the cores did not end within {self._most} accesses"))
+
+    def _tick(self, core: Core) -> None:
+        self._count()
+        chance = self._chance()
+        if chance < _SWITCH:
+            self._switch(core)
+        elif chance < _DRAIN:
+            self._drain_some()
+
+    def _switch(self, core: Core) -> None:
+        others = [other for other in self._cores if other is not core and not other.done]
+        if len(others) > 1:
+            others = [other for other in others if other.idle != self._now] or others
+        if others:
+            others[int(self._chance() * len(others))].baton.release()
+            core.baton.acquire()
+            self.core = core
+        if self._failure is not None:
+            raise Stopped
+
+    def _fail(self, error: BaseException) -> None:
+        self._failure = self._failure or error
+        raise Stopped
+
+    # Memory -------------------------------------------------------------------------------------------------
+
+    def load(self, segment: Segment, start: int, end: int, *, bulk: bool) -> bytes:
+        """The bytes from `start` to `end` as this core sees them; `bulk` for more than one element."""
+        core = self.core
+        if core is None:
+            return bytes(segment.memory[start:end])
+        self._tick(core)
+        if self._late:
+            self._notice(core, segment, start, end)
+        if not bulk:
+            return self._word(core, segment, start, end)
+        core.reads[segment, start, end] = None
+        step = max(_WORD, -(-(end - start) // 4))
+        return b"".join(self._word(core, segment, at, min(at + step, end)) for at in range(start, end, step))
+
+    def _word(self, core: Core, segment: Segment, start: int, end: int) -> bytes:
+        data = bytes(segment.memory[start:end])
+        if segment.past and segment.past[-1][0] > core.fenced:
+            data = self._older(core, segment, start, end, data)
+        if core.buffer:
+            for buffered, first, last, stored in core.buffer:
+                if buffered is segment and first < end and start < last:
+                    data = overlaid(data, start, stored, first)
+        return data
+
+    def _older(self, core: Core, segment: Segment, start: int, end: int, data: bytes) -> bytes:
+        """A value of the place since the last fence, none older than what the core has seen of it."""
+        since = core.fenced
+        for (seen, first, last), when in core.seen.items():
+            if seen is segment and first < end and start < last and when > since:
+                since = when
+        undone = self._now
+        for when, first, last, before, by in reversed(segment.past):
+            if when <= since:
+                break
+            if first < end and start < last:
+                if by is core or self._chance() < 0.5:
+                    break
+                data = overlaid(data, start, before, first)
+                undone = when - 1
+        core.seen[segment, start, end] = undone
+        return data
+
+    def _notice(self, core: Core, segment: Segment, start: int, end: int) -> None:
+        for late in self._late:
+            stored, first, last, _ = late.store
+            if late.core is not core and stored is segment and first < end and start < last:
+                late.seen_by.add(core)
+
+    def store(self, segment: Segment, start: int, data: bytes, *, bulk: bool) -> None:
+        """Store bytes, to become visible later; those of one element together."""
+        core = self.core
+        if core is None:
+            segment.memory[start : start + len(data)] = data
+            return
+        self._tick(core)
+        step = max(_WORD, -(-len(data) // 4)) if bulk else len(data)
+        for at in range(0, len(data), step or 1):
+            piece = data[at : at + step]
+            core.buffer.append((segment, start + at, start + at + len(piece), piece))
+        if core.reads and not bulk and self._chance() < 0.5:
+            store = core.buffer.pop()
+            if any(overlap(store, (one[0], one[1], one[2])) for one in core.buffer):
+                core.buffer.append(store)
+                return
+            self._apply(core, store)
+            self._late.append(Late(core, tuple(core.reads), store))
+
+    def fence(self) -> None:
+        """Order everything before against everything behind, on this core."""
+        core = self.core
+        if core is None:
+            return
+        self._tick(core)
+        while core.buffer:
+            self._drain(core)
+        core.fenced = self._now
+        core.seen.clear()
+        core.reads.clear()
+        if self._late:
+            self._late = [late for late in self._late if late.core is not core]
+
+    def _drain_some(self) -> None:
+        waiting = [core for core in self._cores if core.buffer]
+        if waiting:
+            self._drain(waiting[int(self._chance() * len(waiting))])
+
+    def _drain(self, core: Core) -> None:
+        """Make one waiting store visible, any that no earlier store to the same place holds back."""
+        buffer = core.buffer
+        chosen = int(self._chance() * len(buffer))
+        for index in range(chosen - 1, -1, -1):
+            if overlap(buffer[index], buffer[chosen][:3]):
+                chosen = index
+        self._apply(core, buffer.pop(chosen))
+
+    def _apply(self, core: Core, store: Store) -> None:
+        segment, start, end, data = store
+        self._now += 1
+        before = bytes(segment.memory[start:end])
+        segment.past.append((self._now, start, end, before, core))
+        segment.memory[start:end] = data
+        core.seen[segment, start, end] = self._now
+        for late in self._late:
+            if core in late.seen_by and before != data and any(overlap(store, read) for read in late.reads):
+                where = f"bytes {late.store[1]} to {late.store[2]} of {late.store[0].name}"
+                self._fail(
+                    Overtaken(
+                        f"core {late.core.index} stored to {where} with no fence after it had read bytes {start} to "
+                        f"{end} of {segment.name}; core {core.index} saw the store and overwrote them"
+                    )
+                )
+
+
+@contextlib.contextmanager
+def weak_memory(
+    seed: int, *, programs: tuple[ModuleType, ...] = (), most_accesses: int = 2_000_000
+) -> Iterator[WeakMemory]:
+    """Model weak memory while the context is entered; `run` of what it gives runs functions as cores.
+
+    Seen are, of `multiprocessing.shared_memory.SharedMemory` objects whose `buf` is taken meanwhile: `buf` itself and
+    its slices (as memoryviews), `struct.pack_into` and `unpack_from`, NumPy arrays made with `numpy.ndarray(buffer=…)`
+    and `numpy.frombuffer`, tensors made with `torch.frombuffer`. Any other use of such memory raises `TypeError`
+    (`UnsupportedView` where it reaches the model), and so does making an `mmap`.
+
+    Locks count as fences if they are made meanwhile, or are globals of the modules in `programs`; `memory_fence` of
+    this package always does. `time.sleep` and `os.sched_yield` only let another core run. A core that waits for
+    another in any other way (a queue, an event) waits for ever, since only one runs at a time. `most_accesses` bounds
+    one `run`. Not for several threads at once, and not nested.
+    """
+    memory = WeakMemory(seed, most_accesses)
+    with patched(memory, programs):
+        yield memory
