@@ -98,10 +98,30 @@ def _gap(
             return None  # a lock is held from the test to the act
         ways = between(view.cfg, test.read, act)
         awaits = sorted(index for index in waiting if index in ways or index == act)
-        if not awaits:
+        if not awaits and not _goes_on_either_way(view, test, act):
             return None  # tested again, and nothing awaited since
+        if not awaits:
+            continue
         stale = stale or _Gap(test, awaits[0], act, access)
     return stale
+
+
+def _goes_on_either_way(view: View, test: Test, act: int) -> bool:
+    """Whether the second test only chooses between storing what was made and putting it into what is there: made twice
+    it is either way."""
+    origin = view.cfg.nodes[test.branch].origin
+    names = {name.id for name in _names(origin)} if isinstance(origin, ir.Expr) else set()
+    here = deciding_edge(view.cfg, test.branch, act)
+    for node in view.cfg.nodes:
+        call = node.origin.value if isinstance(node.origin, ir.ExprStmt) else None
+        receiver = (
+            call.func.value if isinstance(call, ir.Call) and isinstance(call.func, ir.Attribute) else None
+        )
+        if isinstance(receiver, ir.Name) and receiver.id in names:
+            other = deciding_edge(view.cfg, test.branch, node.index)
+            if other is not None and other != here:
+                return True
+    return False
 
 
 def _same(tested: Access, act: Access) -> bool:
