@@ -10,7 +10,7 @@ from rslint.locks.accesses import Access
 from rslint.locks.held import View, view_of
 from rslint.locks.paths import between, tests_of
 from rslint.locks.sharing import Write, writes_of
-from rslint.locks.state import constructing, parts_of
+from rslint.locks.state import constructing, names_of, parts_of, state_of
 from rslint.locks.suspects import LockSuspect
 from rslint.locks.suspension import suspends
 from rslint.models.lock_queries import runs_once
@@ -25,7 +25,7 @@ def vanished_attributes(k: Knowledge, identity: str) -> Iterator[LockSuspect]:
     facts = k.links.store.function(identity)
     if facts is None or not facts.is_async or constructing(k, identity):
         return
-    if not any(isinstance(part, ir.Await) for part in parts_of(k, identity)):
+    if not _may_concern(k, identity):
         return
     view = view_of(k, identity)
     waiting = [node.index for node in view.cfg.nodes if suspends(k, view.function, node)]
@@ -39,6 +39,21 @@ def vanished_attributes(k: Knowledge, identity: str) -> Iterator[LockSuspect]:
                 if suspect is not None:
                     seen.add(access.state)
                     yield suspect
+
+
+def _may_concern(k: Knowledge, identity: str) -> bool:
+    """Whether the coroutine awaits and calls methods of one attribute twice: asked before its graph is built."""
+    names = names_of(k, k.links.ir(identity))
+    used: set[str] = set()
+    again, awaits = False, False
+    for part in parts_of(k, identity):
+        awaits = awaits or isinstance(part, ir.Await)
+        if isinstance(part, ir.Call) and isinstance(part.func, ir.Attribute):
+            state = state_of(names, part.func.value)
+            if state is not None:
+                again = again or state in used
+                used.add(state)
+    return again and awaits
 
 
 def _judged(k: Knowledge, view: View, waiting: list[int], node: int, access: Access) -> LockSuspect | None:
