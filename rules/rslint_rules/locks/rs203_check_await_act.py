@@ -39,6 +39,9 @@ follows. Coroutines that start or end their object, or whose callers all hold a 
 objects that a coroutine makes for itself. A key that names a request belongs to one caller. A function that neither
 says that it makes what is missing (`get`, `ensure`, `connect`) nor returns the state is reported with `--preview`.
 
+An attribute that only the start or end of its object sets to None is taken to outlive its coroutines. A value computed
+from an old one is followed through one local that holds the state as it is.
+
 ## References
 aio-libs/aiocache 222, dask/distributed 6972, vllm-project/vllm 20636, xorbitsai/inference 2125.
 """
