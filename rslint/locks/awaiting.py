@@ -14,7 +14,7 @@ from rslint.flow.record import Step
 from rslint.locks.accesses import Access
 from rslint.locks.held import View, view_of
 from rslint.locks.owners import runs_in_many_tasks
-from rslint.locks.paths import Test, absent_edge, between, deciding_edge, reachable, tests_of
+from rslint.locks.paths import Test, absent_edge, between, deciding_edge, tests_of
 from rslint.locks.state import constructing, names_of, parts_of, state_of
 from rslint.locks.suspects import LockSuspect
 from rslint.locks.suspension import suspends
@@ -135,8 +135,6 @@ def _same(tested: Access, act: Access) -> bool:
 def _judged(
     k: Knowledge, view: View, tests: tuple[Test, ...], waiting: frozenset[int], gap: _Gap
 ) -> LockSuspect | None:
-    if _claimed(view, tests, waiting, gap):
-        return None
     origin = view.cfg.nodes[gap.test.branch].origin
     if not isinstance(origin, ir.Expr):
         return None
@@ -147,7 +145,7 @@ def _judged(
     if gap.access.how == "store-item" and owned_key(k.models, gap.access.key):
         return None
     harm = harm_of_two(k, view, gap.act, gap.access)
-    if harm is None or not runs_in_many_tasks(k, view.identity):
+    if harm is None or _claimed(view, tests, waiting, gap) or not runs_in_many_tasks(k, view.identity):
         return None
     shown = render(gap.access.node)
     text = shown + (f"[{gap.access.key}]" if gap.access.how == "store-item" else "")
@@ -177,7 +175,7 @@ def _claimed(view: View, tests: tuple[Test, ...], waiting: frozenset[int], gap: 
     until = between(view.cfg, view.cfg.entry, gap.awaits) | {gap.awaits}
     for node in sorted(until):
         for access in view.accesses[node]:
-            if not access.writes or node == gap.act or gap.awaits not in reachable(view.cfg, (node,)):
+            if not access.writes or node == gap.act:
                 continue
             for test in tests:
                 if test.access.state != access.state or deciding_edge(view.cfg, test.branch, node) is None:

@@ -757,3 +757,24 @@ def test_attributes_that_another_function_sets_to_none(tmp_path: Path) -> None:
                 self.inbox.close()
         """,
     )
+
+
+def test_a_function_with_hundreds_of_tests_and_acts_is_asked_in_time(tmp_path: Path) -> None:
+    step = """
+                if self.x{n} is None:
+                    await ask()
+                    self.x{n} = {n}
+                    self.seen.append(self.x{n})
+    """
+    source = (
+        """
+        import asyncio
+
+        class Long:
+            async def get_all(self):
+                lock = asyncio.Lock()
+    """
+        + "".join(step.format(n=n) for n in range(150)).rstrip()
+        + "\n"
+    )
+    assert_beside(tmp_path, source)
