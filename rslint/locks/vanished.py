@@ -13,7 +13,7 @@ from rslint.locks.sharing import Write, writes_of
 from rslint.locks.state import constructing, names_of, parts_of, state_of
 from rslint.locks.suspects import LockSuspect
 from rslint.locks.suspension import suspends
-from rslint.models.lock_queries import runs_once
+from rslint.models.lock_queries import gives_back, runs_once
 from rslint.project import ir
 from rslint.project.text import render
 
@@ -83,7 +83,8 @@ def _set_to_none(k: Knowledge, view: View, state: str) -> Write | None:
         nothing = isinstance(value, ir.Constant) and value.kind == "NoneType"
         if write.access.how != "store" or not nothing or write.view.identity == view.identity:
             continue
-        if not runs_once(k.models, write.view.function.name):
+        name = write.view.function.name
+        if not runs_once(k.models, name) and not gives_back(k.models, name):
             return write
     return None
 

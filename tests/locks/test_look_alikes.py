@@ -513,6 +513,26 @@ def test_entries_that_are_gone(tmp_path: Path) -> None:
 
             def size(self, key):
                 return self.entries[key].size  # => stale-read
+
+        class Shelf:
+            def __init__(self):
+                self.lock = threading.Lock()
+                self.entries = {}
+
+            def evict(self, key):
+                with self.lock:
+                    self.entries.pop(key, None)
+
+            def found_before_the_lock(self, key):
+                if key in self.entries:
+                    with self.lock:
+                        del self.entries[key]  # => stale-read
+
+            def found_before_and_tested_again(self, key):
+                if key in self.entries:
+                    with self.lock:
+                        if key in self.entries:
+                            del self.entries[key]
         """,
     )
 
