@@ -14,7 +14,7 @@ from rslint.flow.record import Step
 from rslint.locks.accesses import Access
 from rslint.locks.held import View, view_of
 from rslint.locks.owners import runs_in_many_tasks
-from rslint.locks.paths import Test, absent_edge, between, deciding_edge, reachable, tests_of
+from rslint.locks.paths import Test, absent_edge, between, deciding_edge, tests_of
 from rslint.locks.state import constructing, names_of, parts_of, state_of
 from rslint.locks.suspects import LockSuspect
 from rslint.locks.suspension import suspends
@@ -98,10 +98,30 @@ def _gap(
             return None  # a lock is held from the test to the act
         ways = between(view.cfg, test.read, act)
         awaits = sorted(index for index in waiting if index in ways or index == act)
-        if not awaits:
+        if not awaits and not _goes_on_either_way(view, test, act):
             return None  # tested again, and nothing awaited since
+        if not awaits:
+            continue
         stale = stale or _Gap(test, awaits[0], act, access)
     return stale
+
+
+def _goes_on_either_way(view: View, test: Test, act: int) -> bool:
+    """Whether the second test only chooses between storing what was made and putting it into what is there: made twice
+    it is either way."""
+    origin = view.cfg.nodes[test.branch].origin
+    names = {name.id for name in _names(origin)} if isinstance(origin, ir.Expr) else set()
+    here = deciding_edge(view.cfg, test.branch, act)
+    for node in view.cfg.nodes:
+        call = node.origin.value if isinstance(node.origin, ir.ExprStmt) else None
+        receiver = (
+            call.func.value if isinstance(call, ir.Call) and isinstance(call.func, ir.Attribute) else None
+        )
+        if isinstance(receiver, ir.Name) and receiver.id in names:
+            other = deciding_edge(view.cfg, test.branch, node.index)
+            if other is not None and other != here:
+                return True
+    return False
 
 
 def _same(tested: Access, act: Access) -> bool:
@@ -115,8 +135,6 @@ def _same(tested: Access, act: Access) -> bool:
 def _judged(
     k: Knowledge, view: View, tests: tuple[Test, ...], waiting: frozenset[int], gap: _Gap
 ) -> LockSuspect | None:
-    if _claimed(view, tests, waiting, gap):
-        return None
     origin = view.cfg.nodes[gap.test.branch].origin
     if not isinstance(origin, ir.Expr):
         return None
@@ -127,7 +145,7 @@ def _judged(
     if gap.access.how == "store-item" and owned_key(k.models, gap.access.key):
         return None
     harm = harm_of_two(k, view, gap.act, gap.access)
-    if harm is None or not runs_in_many_tasks(k, view.identity):
+    if harm is None or _claimed(view, tests, waiting, gap) or not runs_in_many_tasks(k, view.identity):
         return None
     shown = render(gap.access.node)
     text = shown + (f"[{gap.access.key}]" if gap.access.how == "store-item" else "")
@@ -157,7 +175,7 @@ def _claimed(view: View, tests: tuple[Test, ...], waiting: frozenset[int], gap: 
     until = between(view.cfg, view.cfg.entry, gap.awaits) | {gap.awaits}
     for node in sorted(until):
         for access in view.accesses[node]:
-            if not access.writes or node == gap.act or gap.awaits not in reachable(view.cfg, (node,)):
+            if not access.writes or node == gap.act:
                 continue
             for test in tests:
                 if test.access.state != access.state or deciding_edge(view.cfg, test.branch, node) is None:

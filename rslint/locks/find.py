@@ -18,6 +18,7 @@ from rslint.locks.lost_update import lost_updates
 from rslint.locks.stale import stale_uses
 from rslint.locks.state import family, names_of
 from rslint.locks.suspects import ALSO, LockSuspect
+from rslint.locks.vanished import vanished_attributes
 
 
 def lock_suspects(analysis: Analysis) -> tuple[LockSuspect, ...]:
@@ -31,6 +32,7 @@ def _suspects(analysis: Analysis) -> tuple[LockSuspect, ...]:
     found += asked_of_each(k, locking_functions(k), broken_double_checks, analysis.jobs)
     found += asked_of_each(k, locking_functions(k), stale_uses, analysis.jobs)
     found += asked_of_each(k, coroutines(k), stale_after_await, analysis.jobs)
+    found += asked_of_each(k, coroutines(k), vanished_attributes, analysis.jobs)
     found += asked_of_each(k, sorted({*locking_functions(k), *coroutines(k)}), lost_updates, analysis.jobs)
     found += asked_of_each(k, sharing_functions(k), unsafe_iterations, analysis.jobs)
     found.sort(key=lambda s: (s.tier, s.site, s.kind, s.text))

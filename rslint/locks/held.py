@@ -82,14 +82,18 @@ def _view(k: Knowledge, identity: str, depth: int) -> View:
 def _held(
     k: Knowledge, identity: str, names: Names, cfg: Cfg, inherited: frozenset[Held]
 ) -> tuple[frozenset[Held], ...]:
-    taken = [_taken(k, identity, names, node) for node in cfg.nodes]
-    given = [_given_back(k, identity, names, node) for node in cfg.nodes]
+    calls = k.links.facts(identity).calls if k.links.store.function(identity) else ()
+    taken = [_taken(k, identity, names, node, "acquire" in calls) for node in cfg.nodes]
+    given = [_given_back(k, identity, names, node, "release" in calls) for node in cfg.nodes]
     if not any(taken) and not any(given):
         return (inherited,) * len(cfg.nodes)
+    entered = {id(node.clause): node.index for node in cfg.nodes if node.kind == "with"}
 
     def transfer(node: CfgNode, state: frozenset[Held]) -> frozenset[Held]:
         gone = given[node.index]
-        if gone:
+        if gone and node.kind == "with-exit":  # a lock that is taken twice is given back once
+            state -= {Held(gone, entered[id(node.clause)])}
+        elif gone:
             state = frozenset(one for one in state if one.lock != gone)
         got = taken[node.index]
         return state | {Held(got, node.index)} if got else state
@@ -98,16 +102,16 @@ def _held(
     return solution.before
 
 
-def _taken(k: Knowledge, identity: str, names: Names, node: CfgNode) -> str | None:
+def _taken(k: Knowledge, identity: str, names: Names, node: CfgNode, explicit: bool) -> str | None:
     if node.kind == "with" and isinstance(node.clause, ir.WithItem):
         return lock_entered(k, identity, names, node.clause)
-    return _called(k, identity, names, node, "acquire")
+    return _called(k, identity, names, node, "acquire") if explicit else None
 
 
-def _given_back(k: Knowledge, identity: str, names: Names, node: CfgNode) -> str | None:
+def _given_back(k: Knowledge, identity: str, names: Names, node: CfgNode, explicit: bool) -> str | None:
     if node.kind == "with-exit" and isinstance(node.clause, ir.WithItem):
         return lock_entered(k, identity, names, node.clause)
-    return _called(k, identity, names, node, "release")
+    return _called(k, identity, names, node, "release") if explicit else None
 
 
 def lock_entered(k: Knowledge, identity: str, names: Names, item: ir.WithItem) -> str | None:

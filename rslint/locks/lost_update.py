@@ -10,7 +10,7 @@ from rslint.locks.accesses import Access
 from rslint.locks.held import BY_CALLER, View, view_of
 from rslint.locks.owners import runs_in_many_tasks
 from rslint.locks.paths import between, tests_of
-from rslint.locks.state import constructing, parts_of, state_of
+from rslint.locks.state import constructing, names_of, state_of
 from rslint.locks.suspects import LockSuspect
 from rslint.locks.suspension import suspends
 from rslint.project import ir
@@ -24,7 +24,7 @@ def lost_updates(k: Knowledge, identity: str) -> Iterator[LockSuspect]:
     facts = k.links.store.function(identity)
     if facts is None or not facts.stores or constructing(k, identity):
         return
-    if facts.is_async and not any(isinstance(part, ir.Await) for part in parts_of(k, identity)):
+    if not _may_concern(k, identity):
         return
     view = view_of(k, identity)
     seen: set[str] = set()
@@ -36,6 +36,19 @@ def lost_updates(k: Knowledge, identity: str) -> Iterator[LockSuspect]:
             if suspect is not None:
                 seen.add(access.state)
                 yield suspect
+
+
+def _may_concern(k: Knowledge, identity: str) -> bool:
+    """Whether the function stores what it computes from a state: asked before its graph is built."""
+    names = names_of(k, k.links.ir(identity))
+    for statement, evaluated in k.links.anatomy(identity):
+        if not isinstance(statement, ir.Assign) or not any(state_of(names, t) for t in statement.targets):
+            continue
+        if isinstance(statement.value, ir.BinOp):
+            return True
+        if any(isinstance(part, ir.Await) for one in evaluated for part in one.parts):
+            return True
+    return False
 
 
 def _in_one_statement(k: Knowledge, view: View, node: int, access: Access) -> LockSuspect | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
-from rslint.flow.graph import Cfg, EdgeKind, successors
+from rslint.flow.graph import Cfg, Edge, EdgeKind, successors
 from rslint.locks.accesses import Access, accesses_in, evaluated
 from rslint.locks.held import View
 from rslint.project import ir
@@ -13,6 +14,8 @@ from rslint.project.text import walk
 
 _MEMORY = 4
 """Locals are followed where they are assigned at most this often."""
+_KEPT = 256
+"""As many answers about one graph are kept: the same branches are asked about each act of a function."""
 
 
 class Test(NamedTuple):
@@ -57,12 +60,17 @@ def _assigned(view: View) -> dict[str, list[tuple[int, ir.Expr]]]:
     return {name: values for name, values in found.items() if len(values) <= _MEMORY}
 
 
+@lru_cache(maxsize=_KEPT)
+def _edges(cfg: Cfg, exceptional: bool) -> tuple[tuple[Edge, ...], ...]:
+    return successors(cfg, exceptional)
+
+
 def reachable(
     cfg: Cfg, starts: Iterable[int], without: frozenset[int] = frozenset(), exceptional: bool = False
 ) -> frozenset[int]:
     """The nodes that control may come to from `starts`, these included, never through `without`; by exceptions only
     where `exceptional`."""
-    edges = successors(cfg, exceptional)
+    edges = _edges(cfg, exceptional)
     seen: set[int] = set()
     pending = [start for start in starts if start not in without]
     while pending:
@@ -77,19 +85,25 @@ def deciding_edge(cfg: Cfg, branch: int, target: int) -> EdgeKind | None:
     """The only edge of a branch by which control comes to `target` without passing the branch again; None where both
     edges lead there, or none. Exceptions count where nothing else leads there."""
     for exceptional in (False, True):
-        leading = [
-            edge.kind
-            for edge in successors(cfg, exceptional=False)[branch]
-            if target in reachable(cfg, (edge.target,), frozenset({branch}), exceptional)
-        ]
+        leading = [kind for kind, reached in _beyond(cfg, branch, exceptional) if target in reached]
         if leading:
             return leading[0] if len(leading) == 1 else None
     return None
 
 
+@lru_cache(maxsize=_KEPT)
+def _beyond(cfg: Cfg, branch: int, exceptional: bool) -> tuple[tuple[EdgeKind, frozenset[int]], ...]:
+    """What can be reached by each edge of a branch without passing it again."""
+    return tuple(
+        (edge.kind, reachable(cfg, (edge.target,), frozenset({branch}), exceptional))
+        for edge in _edges(cfg, False)[branch]
+    )
+
+
+@lru_cache(maxsize=_KEPT)
 def between(cfg: Cfg, start: int, end: int) -> frozenset[int]:
     """The nodes on the ways from `start` to `end`, both left out, that come through neither of them twice."""
-    edges = successors(cfg, exceptional=False)
+    edges = _edges(cfg, False)
     after = reachable(cfg, [e.target for e in edges[start]], frozenset({start, end}))
     backwards: list[list[int]] = [[] for _ in edges]
     for source, outgoing in enumerate(edges):

@@ -1,5 +1,5 @@
 """Decisions that outlive their lock: an entry is found, the lock released, and the entry used as if it were still there
-(RS201), or in a second critical section without a new test (RS202).
+(RS201), or in a second critical section without a new test (RS202); or it is found before the lock is taken (RS201).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from rslint.locks.suspects import LockSuspect
 from rslint.project import ir
 from rslint.project.text import last_name, render, walk
 
+BEFORE = "before"
 _LEASES = ("pin", "ref", "acquire", "retain", "hold", "touch", "lock", "lease", "reserve", "borrow")
 
 
@@ -73,6 +74,9 @@ def _judged(
         if not taken:
             if not view.held[test.read] and not view.held[act]:
                 return None  # tested and used without any lock: another rule's question
+            inside = [one for one in sorted(view.held[act]) if one.site != BY_CALLER]
+            if not view.held[test.read] and inside:
+                stale = stale or (test, inside[0])
             continue
         stale = stale or (test, taken[0])
     if stale is None:
@@ -81,7 +85,11 @@ def _judged(
     remover = _remover(k, view, access, held.lock)
     if remover is None or _kept_alive(view, test, act, access, held.lock):
         return None
-    return _suspect(view, test, held, access, remover, held.lock in view.locks(act))
+    if held not in view.held[test.read]:
+        return _suspect(view, test, held, access, remover, "stale-read", BEFORE)
+    return _suspect(
+        view, test, held, access, remover, "split" if held.lock in view.locks(act) else "stale-read"
+    )
 
 
 def _tests_too(other: Access, access: Access) -> bool:
@@ -127,7 +135,9 @@ def _leases(node: CfgNode) -> bool:
     )
 
 
-def _suspect(view: View, test: Test, held: Held, access: Access, remover: Write, again: bool) -> LockSuspect:
+def _suspect(
+    view: View, test: Test, held: Held, access: Access, remover: Write, kind: str, detail: str = ""
+) -> LockSuspect:
     shown = render(access.node)
     place = site_of(view.identity, access.value if isinstance(access.value, ir.Expr) else access.node)
     steps = (
@@ -137,9 +147,8 @@ def _suspect(view: View, test: Test, held: Held, access: Access, remover: Write,
             site_of(remover.view.identity, remover.access.node),
         ),
     )
-    kind = "split" if again else "stale-read"
     text = f"{shown}[{access.key}]"
-    return LockSuspect(kind, view.identity, place, place, shown, held.lock, text, "default", "", steps)
+    return LockSuspect(kind, view.identity, place, place, shown, held.lock, text, "default", detail, steps)
 
 
 def _in_callees(k: Knowledge, view: View, tests: tuple[Test, ...]) -> Iterator[LockSuspect]:

@@ -82,6 +82,18 @@ class ReadWriteLock:
     assert locks_at(tmp_path, body) == {"read": {".both"}, "write": {".both"}}
 
 
+def test_a_lock_that_is_taken_twice_is_held_until_the_first_gives_it_back(tmp_path: Path) -> None:
+    body = """
+    def f(self):
+        with self.lock:
+            with self.lock:
+                here("twice")
+            here("once")
+        here("never")
+"""
+    assert locks_at(tmp_path, body) == {"twice": {".lock"}, "once": {".lock"}, "never": set()}
+
+
 def test_explicit_calls_hold_from_acquire_to_release_on_every_path(tmp_path: Path) -> None:
     body = """
     def f(self, early):

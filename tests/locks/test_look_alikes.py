@@ -376,6 +376,26 @@ def test_decisions_across_an_await(tmp_path: Path) -> None:
                     return
                 self.peers[request_id] = await open_connection(request_id)
 
+            async def ensure_channel(self, url):
+                if not self.forced and url in self.channels:
+                    return
+                socket = await open_connection(url)
+                channel = self.channels.get(url)
+                if channel is not None:
+                    channel.use(socket)
+                else:
+                    self.channels[url] = make(socket)  # => await
+
+            async def ensure_channel_or_close(self, url):
+                if url in self.links:
+                    return
+                socket = await open_connection(url)
+                link = self.links.get(url)
+                if link is None:
+                    self.links[url] = make(socket)
+                else:
+                    socket.close()
+
             async def load_job(self, job):
                 if job in self.jobs:
                     raise ValueError(job)
@@ -493,6 +513,26 @@ def test_entries_that_are_gone(tmp_path: Path) -> None:
 
             def size(self, key):
                 return self.entries[key].size  # => stale-read
+
+        class Shelf:
+            def __init__(self):
+                self.lock = threading.Lock()
+                self.entries = {}
+
+            def evict(self, key):
+                with self.lock:
+                    self.entries.pop(key, None)
+
+            def found_before_the_lock(self, key):
+                if key in self.entries:
+                    with self.lock:
+                        del self.entries[key]  # => stale-read
+
+            def found_before_and_tested_again(self, key):
+                if key in self.entries:
+                    with self.lock:
+                        if key in self.entries:
+                            del self.entries[key]
         """,
     )
 
@@ -682,3 +722,79 @@ def test_updates_that_are_lost(tmp_path: Path) -> None:
                     self.grown = self.used - before
         """,
     )
+
+
+def test_attributes_that_another_function_sets_to_none(tmp_path: Path) -> None:
+    assert_beside(
+        tmp_path,
+        """
+        import asyncio
+
+        class Child:
+            def __init__(self):
+                self.queue = make()
+                self.process = make()
+                self.stream = make()
+                self.inbox = make()
+
+            def mark_stopped(self):
+                self.queue = None
+                self.process = None
+
+            def stop(self):
+                self.stream = None
+
+            async def kill(self):
+                self.queue.put("stop")
+                await asyncio.sleep(0)
+                self.queue.close()  # => await
+
+            async def kill_what_it_had(self):
+                process = self.process
+                process.stop()
+                await asyncio.sleep(0)
+                process.close()
+
+            async def kill_if_there(self):
+                self.process.stop()
+                await asyncio.sleep(0)
+                if self.process is not None:
+                    self.process.close()
+
+            async def without_an_await_between(self):
+                await asyncio.sleep(0)
+                self.process.stop()
+                self.process.close()
+
+            async def ended_by_its_end_alone(self):
+                self.stream.write("x")
+                await asyncio.sleep(0)
+                self.stream.write("y")
+
+            async def never_none(self):
+                self.inbox.put("x")
+                await asyncio.sleep(0)
+                self.inbox.close()
+        """,
+    )
+
+
+def test_a_function_with_hundreds_of_tests_and_acts_is_asked_in_time(tmp_path: Path) -> None:
+    step = """
+                if self.x{n} is None:
+                    await ask()
+                    self.x{n} = {n}
+                    self.seen.append(self.x{n})
+    """
+    source = (
+        """
+        import asyncio
+
+        class Long:
+            async def get_all(self):
+                lock = asyncio.Lock()
+    """
+        + "".join(step.format(n=n) for n in range(150)).rstrip()
+        + "\n"
+    )
+    assert_beside(tmp_path, source)

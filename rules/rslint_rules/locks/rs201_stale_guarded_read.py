@@ -2,7 +2,8 @@
 
 ## What it does
 Reports an entry that is found under a lock and used after the release, here or in a method that is called with its key,
-when another function removes entries under that lock and the use raises for one that is gone.
+when another function removes entries under that lock and the use raises for one that is gone. The other way round too:
+found before the lock is taken, used under it without a second test.
 
 ## Why is this bad?
 The answer was true while the lock was held. By the time it is used the entry may have been evicted, and KeyError comes
@@ -63,15 +64,22 @@ def check(analysis: Analysis) -> Iterable[Finding]:
 def _finding(analysis: Analysis, suspect: LockSuspect) -> Finding:
     lock = describe.lock_text(suspect)
     remover = describe.function_name(suspect.steps[-1].site.function)
+    if suspect.detail == "before":
+        message = (
+            f"`{suspect.text}` was found on line {describe.row(suspect, 0)} without `{lock}` and is used under it: "
+            f"`{remover}` may have removed it while this waited for the lock, and this raises"
+        )
+    else:
+        message = (
+            f"`{suspect.text}` was found under `{lock}` on line {describe.row(suspect, 0)} and is used without it: "
+            f"`{remover}` may have removed it, and this raises"
+        )
     return describe.finding(
         analysis,
         suspect,
         code=CODE,
         name=NAME,
-        message=(
-            f"`{suspect.text}` was found under `{lock}` on line {describe.row(suspect, 0)} and is used without it: "
-            f"`{remover}` may have removed it, and this raises"
-        ),
+        message=message,
         suggestion="take what is needed out of the entry under the lock, or look it up again with `.get`",
         confidence=Confidence.HIGH,
     )

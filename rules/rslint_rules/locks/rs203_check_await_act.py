@@ -1,8 +1,10 @@
 """# check-await-act (RS203)
 
 ## What it does
-Reports a coroutine that tests shared state, awaits, and then stores or adds what it found missing, without a lock held
-over both and without a second test; and one that stores what it has computed from a value of before the await.
+Reports a coroutine that acts on what it knew before an await, without a lock held over both and without a second test:
+- it tests shared state, awaits, and stores or adds what it found missing;
+- it stores what it has computed from a value of before the await;
+- it calls methods of an attribute before and after the await, while another function sets it to None.
 
 ## Why is this bad?
 At an await every other task may run and may take the same decision: two pools are opened and one of them leaks, an
@@ -37,8 +39,11 @@ follows. Coroutines that start or end their object, or whose callers all hold a 
 objects that a coroutine makes for itself. A key that names a request belongs to one caller. A function that neither
 says that it makes what is missing (`get`, `ensure`, `connect`) nor returns the state is reported with `--preview`.
 
+An attribute that only the start or end of its object sets to None is taken to outlive its coroutines. A value computed
+from an old one is followed through one local that holds the state as it is.
+
 ## References
-aio-libs/aiocache 222, vllm-project/vllm 20636, xorbitsai/inference 2125.
+aio-libs/aiocache 222, dask/distributed 6972, vllm-project/vllm 20636, xorbitsai/inference 2125.
 """
 
 from __future__ import annotations
@@ -70,7 +75,25 @@ _HARM = {
 }
 
 
+def _gone(analysis: Analysis, suspect: LockSuspect) -> Finding:
+    remover = describe.function_name(suspect.steps[-1].site.function)
+    return describe.finding(
+        analysis,
+        suspect,
+        code=CODE,
+        name=NAME,
+        message=(
+            f"`{suspect.text}` relies on what `{suspect.state}` was before an await (line {describe.row(suspect, 0)}): "
+            f"`{remover}` may have set it to None meanwhile"
+        ),
+        suggestion=f"keep `{suspect.state}` in a local before the await, or test it again after it",
+        confidence=Confidence.MEDIUM,
+    )
+
+
 def _finding(analysis: Analysis, suspect: LockSuspect) -> Finding:
+    if suspect.detail == "gone":
+        return _gone(analysis, suspect)
     what = "a value" if suspect.detail == "lost" else "a test"
     return describe.finding(
         analysis,
