@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from rslint.flow.forest import RETURN, Forest, Site
 from rslint.flow.implied import implied
 from rslint.project import ir
-from rslint.project.text import expressions, statements, walk
+from rslint.project.text import children, expressions, statements, walk
 
 Raised = Callable[[str], int]
 _EXPRESSIONS = (
@@ -118,8 +118,8 @@ class Walk:
     def calls_in(self, e: ir.Expr) -> bool:
         known = self._calling.get(id(e))
         if known is None:
-            known = any(isinstance(part, ir.Call | ir.Yield) for part in walk(e))
-            self._calling[id(e)] = known
+            here = isinstance(e, ir.Call | ir.Yield)
+            known = self._calling[id(e)] = here or any(self.calls_in(part) for part in children(e))
         return known
 
     def effective(self, node: ir.Stmt | ir.Expr) -> bool:

@@ -105,7 +105,9 @@ class Models:
     common_method_names: frozenset[str]
     markers: tuple[str, ...]
     segments: SegmentModels
-    memory: dict[tuple[str, str, str | None], object] = field(default_factory=dict, compare=False, repr=False)
+    memory: dict[tuple[object, str, str | None], object] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
 
 _STRENGTHS = {

@@ -257,6 +257,6 @@ def _guards_removal(k: Knowledge, function: ir.Function, test: ir.Expr, charge: 
         if isinstance(s, ir.If) and any(part is test for part in walk(s.test)):
             return any(
                 removes(k, function.identity, call, charge.holders, charge.names)
-                for call, _ in guarded_calls((*s.body, *s.orelse), ())
+                for call, _ in guarded_calls((*s.body, *s.orelse))
             )
     return False

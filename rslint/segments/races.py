@@ -66,7 +66,7 @@ def _kind(k: Knowledge, function: ir.Function, attach: Opening, made: Opening) -
 
 
 def _holds(body: tuple[ir.Stmt, ...], call: ir.Call) -> bool:
-    return any(one is call for one, _ in guarded_calls(body, ()))
+    return any(one is call for one, _ in guarded_calls(body))
 
 
 def _waits_before(k: Knowledge, identity: str, attach: ir.Call) -> bool:

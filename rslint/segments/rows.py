@@ -91,16 +91,14 @@ def _is_cleaned(k: Knowledge, function: ir.Function, opening: Opening, container
     for it."""
     if container and _is_outer(function, container):
         return True
-    for call, around in guarded_calls(function.body, ()):
+    for call, around in guarded_calls(function.body):
         if container and registers(k, function.identity, call, frozenset({container})):
             return True
         if call is not opening.call:
             continue
         for outer in around:
             if isinstance(outer, ir.Try):
-                for undoing, _ in guarded_calls(
-                    (*(s for h in outer.handlers for s in h.body), *outer.final), ()
-                ):
+                for undoing, _ in guarded_calls((*(s for h in outer.handlers for s in h.body), *outer.final)):
                     if _undoes(k, function.identity, undoing, container):
                         return True
     return False
