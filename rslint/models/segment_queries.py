@@ -48,7 +48,7 @@ def acknowledges(models: Models, dotted: str | None, text: str, types: tuple[str
 
 def agrees_in(models: Models, operation: str) -> bool:
     """Whether every rank has entered this collective when it ends, its source included."""
-    return operation in models.segments.agreeing_operations
+    return operation.lower() in models.segments.agreeing_operations
 
 
 def owner_test(models: Models, name: str) -> bool:

@@ -98,8 +98,7 @@ def _is_cleaned(k: Knowledge, function: ir.Function, opening: Opening, container
             continue
         for outer in around:
             if isinstance(outer, ir.Try):
-                undone_in = (*(s for h in outer.handlers for s in h.body), *outer.final)
-                for undoing, _ in guarded_calls(undone_in):
+                for undoing, _ in guarded_calls((*(s for h in outer.handlers for s in h.body), *outer.final)):
                     if _undoes(k, function.identity, undoing, container):
                         return True
     return False

@@ -39,6 +39,12 @@ def test_the_rules_are_found_as_a_third_partys_would_be() -> None:
         "RS206",
         "RS207",
         "RS208",
+        "RS301",
+        "RS302",
+        "RS303",
+        "RS304",
+        "RS305",
+        "RS306",
         "RS900",
         "RS901",
     }

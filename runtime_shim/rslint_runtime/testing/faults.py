@@ -23,17 +23,14 @@ class Fault:
 
     Args:
         rank: global rank on which it fires.
-        target: dotted name: `package.module.function`, `package.module.Class.method`, or, within the module
-        of the
+        target: dotted name: `package.module.function`, `package.module.Class.method`, or, within the module of the
             function under test, just `function` or `Class.method`.
         nth: which call raises; the others go through.
-        raises: an exception type, an instance, a function without arguments that makes one, or the dotted
-        name of
+        raises: an exception type, an instance, a function without arguments that makes one, or the dotted name of
             a type (resolved as `target` is, builtins included).
         message: argument for the type; "" stands for a text that names the fault.
         holds: a function, or its dotted name, that is called with the call's own arguments instead of raising; the
-        call
-            goes on when it comes back. It has to come back by itself, after what it waits for or after a while.
+            call goes on when it comes back. It has to come back by itself, after what it waits for or after a while.
     """
 
     rank: int
