@@ -104,7 +104,8 @@ def test_a_right_program_expects_nothing(program: Path) -> None:
 
 def test_every_rule_has_bugs_and_right_looking_programs() -> None:
     counts = Counter((path.parent.parent.name, path.stem) for path in PROGRAMS)
-    for code in ("RS101", "RS102", "RS103", "RS105", "RS106"):
+    ordering = ("RS401", "RS402", "RS403", "RS404", "RS405")
+    for code in ("RS101", "RS102", "RS103", "RS105", "RS106", *ordering):
         assert counts[code, "bug"] >= 4
         assert counts[code, "right"] >= 4
 

@@ -29,8 +29,8 @@ finally:
 ```
 
 ## Fix and its safety
-As RS401: unsafe, a fence before the flag is stored. That the flag is stored in `finally` as well is a decision about what
-a failed reader owes its writer, and is not made.
+As RS401: unsafe, a fence before the flag is stored. That the flag is stored in `finally` as well is a decision about
+what a failed reader owes its writer, and is not made.
 
 ## Known limits
 As RS401.
