@@ -246,7 +246,7 @@ def pop(ring: Ring):
         "def f(segment: SharedMemory):\n    return f(segment)[f(segment)]\n",
         "def f(*views, **more):\n    for view in views:\n        view.buf[0], more['a'].buf[1:] = 1, 2\n",
         "from somewhere import *\nshm = SharedMemory()\nbuf = shm.buf\n(a, *b), c = buf, buf\n",
-        "class A(A):\n    buf = property(lambda self: self.buf)\n    def f(self):\n        self.buf[0] = self.buf[1:]\n",
+        "class A(A):\n    buf = property(lambda a: a.buf)\n    def f(self):\n        self.buf[0] = self.buf[1:]\n",
         "async def f(shm):\n    async with shm.buf as b:\n        yield b\n    yield\n",
     ],
 )

@@ -54,7 +54,8 @@ def test_each_pair_is_complete_before_the_next(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_importing_the_fence_imports_neither_torch_nor_numpy() -> None:
-    program = "import sys; from rslint_runtime import memory_fence; memory_fence(); print({'torch', 'numpy'} & {*sys.modules})"
+    program = "import sys; from rslint_runtime import memory_fence; memory_fence();"
+    program += "print({'torch', 'numpy'} & {*sys.modules})"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
     )

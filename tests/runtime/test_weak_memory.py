@@ -190,11 +190,13 @@ def mailbox(fence: bool, segment: SharedMemory) -> tuple[Callable[[], None], Cal
 
 
 def test_an_acknowledgement_that_overtakes_its_loads_is_an_error(segment: SharedMemory) -> None:
+    def attempt(seed: int) -> None:
+        segment.buf[:] = bytes(64)
+        with weak_memory(seed) as memory:
+            memory.run(*mailbox(False, segment))
+
     with pytest.raises(Overtaken, match="with no fence after it had read bytes"):
-        for seed in SEEDS:
-            segment.buf[:] = bytes(64)
-            with weak_memory(seed) as memory:
-                memory.run(*mailbox(False, segment))
+        [attempt(seed) for seed in SEEDS]
 
 
 def test_behind_a_fence_it_overtakes_nothing(segment: SharedMemory) -> None:
