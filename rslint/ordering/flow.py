@@ -129,9 +129,10 @@ def _expanded(f: Flows, function: str, step: Step, depth: int) -> Iterator[Small
 
 def _invoked(f: Flows, step: Invoke, depth: int) -> Iterator[Small]:
     for function in step.functions[:2]:
-        if function not in f.scope:
-            if fences(f, function, _FENCE_DEPTH):
-                yield Fence()
+        if function not in f.scope and not fences(f, function, _FENCE_DEPTH):
+            continue
+        if function not in f.scope and step.part == "all":
+            yield Fence()
             continue
         summary = summary_of(f, function, depth - 1)
         if step.part == "all":

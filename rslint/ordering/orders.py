@@ -1,8 +1,8 @@
 """The orders that a program relies on and does not enforce: no fence between two accesses of which one tells others
 of the other.
 
-The three orders of a ring in shared memory, after Arm's memory model: a store is not ordered after an earlier store, nor
-a load after an earlier load on whose value only a branch depends, nor a store after an earlier load. x86 keeps all
+The three orders of a ring in shared memory, after Arm's memory model: a store is not ordered after an earlier store,
+nor a load after an earlier load on whose value only a branch depends, nor a store after an earlier load. x86 keeps all
 three.
 
 Sources: Arm Architecture Reference Manual for A-profile, B2.3; Alglave, Deacon, Grisenthwaite, Hacquard, Maranget,

@@ -186,3 +186,18 @@ def test_a_report_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_cost_of_a_fence_is_printed_for_each_call_that_the_readme_lists() -> None:
+    command = [sys.executable, str(BENCHMARKS / "fence_cost.py"), "200"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    head, *rows = done.stdout.splitlines()
+    assert re.fullmatch(r".+, Python [\d.]+\w*, [12] lock pair\(s\) in a fence, 200 calls", head)
+    labels = [re.fullmatch(r"(.+?) +(\d+) ns", row) for row in rows]
+    assert [found and found[1] for found in labels] == [
+        "nothing()",
+        "lock pair",
+        "memory_fence()",
+        "message, no fence",
+        "message, two fences",
+    ]

@@ -11,7 +11,6 @@ import ast
 from dataclasses import dataclass
 
 from rslint.finding import Applicability, Edit, Fix, Place
-from rslint.ordering.orders import MissingOrder
 from rslint.ordering.rings import Ring, ordering_of
 from rslint.project.parsing import parse
 from rslint.rule import FixRequest
@@ -43,7 +42,8 @@ def repair(request: FixRequest) -> Fix | None:
         return None
     rows = set()
     for order in ring.orders:
-        row = _row_before(tree, text, order)
+        late = order.late.site
+        row = row_of_fence(tree, text, early=order.early.site.row, late=(late.row, late.column))
         if row is None:
             return None
         rows.add(row)
@@ -172,17 +172,15 @@ def _row_behind_imports(tree: ast.Module, text: str) -> int | None:
     return row if row <= len(text.splitlines()) else None
 
 
-def _row_before(tree: ast.Module, text: str, order: MissingOrder) -> int | None:
-    """The row before which the fence of an order goes; None where there is no line for it."""
-    late, early = order.late.site, order.early.site
-    chain = _statements_around(tree, late.row, late.column)
+def row_of_fence(tree: ast.Module, text: str, *, early: int, late: tuple[int, int]) -> int | None:
+    """The row before which a fence goes that stands between the access on the row `early` and the one at `late` (row,
+    and column in bytes); None where there is no line for it."""
+    chain = _statements_around(tree, *late)
     if not chain:
         return None
     chosen = chain[-1]
     for outer in reversed(chain[:-1]):
-        if not isinstance(outer, ast.For | ast.With | ast.AsyncFor | ast.AsyncWith) or _holds(
-            outer, early.row
-        ):
+        if not isinstance(outer, ast.For | ast.With | ast.AsyncFor | ast.AsyncWith) or _holds(outer, early):
             break
         chosen = outer
     lines = text.splitlines()

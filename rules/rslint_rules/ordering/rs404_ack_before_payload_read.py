@@ -29,8 +29,8 @@ finally:
 ```
 
 ## Fix and its safety
-As RS401: unsafe, a fence before the flag is stored. That the flag is stored in `finally` as well is a decision about what
-a failed reader owes its writer, and is not made.
+As RS401: unsafe, a fence before the flag is stored. That the flag is stored in `finally` as well is a decision about
+what a failed reader owes its writer, and is not made.
 
 ## Known limits
 As RS401.
@@ -64,7 +64,8 @@ def check(analysis: Analysis) -> Iterable[Finding]:
             name=NAME,
             message=(
                 f"`{flag}` lets the writer overwrite what {describe.quoted(analysis, order.early)} reads, with no "
-                "fence between the two: a CPU that lets stores overtake loads (Arm) may tell the writer first; x86 does not"
+                "fence between the two: a CPU that lets stores overtake loads (Arm) may tell the writer "
+                "first; x86 does not"
             ),
             suggestion="put a fence before the flag is stored, and store it in `finally`",
             early="reads the payload",

@@ -237,6 +237,8 @@ class WeakMemory:
         self._tick(core)
         while core.buffer:
             self._drain(core)
+            if core.buffer and self._chance() < _SWITCH:
+                self._switch(core)
         core.fenced = self._now
         core.seen.clear()
         core.reads.clear()
