@@ -15,7 +15,7 @@ from rslint.locks.accesses import Access
 from rslint.locks.held import View, view_of
 from rslint.locks.owners import runs_in_many_tasks
 from rslint.locks.paths import Test, absent_edge, between, deciding_edge, tests_of
-from rslint.locks.state import constructing, names_of, parts_of, state_of
+from rslint.locks.state import Names, constructing, names_of, parts_of, state_of
 from rslint.locks.suspects import LockSuspect
 from rslint.locks.suspension import suspends
 from rslint.locks.twice import harm_of_two
@@ -61,17 +61,24 @@ def stale_after_await(k: Knowledge, identity: str) -> Iterator[LockSuspect]:
 
 
 def _may_concern(k: Knowledge, identity: str) -> bool:
-    """Whether the coroutine awaits at all and stores a state that it also names elsewhere."""
-    function = k.links.ir(identity)
-    found = list(parts_of(k, identity))
-    if not any(
-        isinstance(node, ir.Await) or (isinstance(node, ir.With | ir.For) and node.is_async) for node in found
-    ):
-        return False
-    names = names_of(k, function)
-    return any(isinstance(node, ir.Expr) and state_of(names, node) is not None for node in found) or bool(
-        names.globals & set(k.links.facts(identity).stores)
-    )
+    """Whether the coroutine awaits and stores or adds to a state: asked before its graph is built."""
+    names = names_of(k, k.links.ir(identity))
+    stores, awaits = False, False
+    for part in parts_of(k, identity):
+        if isinstance(part, ir.Await) or (isinstance(part, ir.With | ir.For) and part.is_async):
+            awaits = True
+        elif isinstance(part, ir.Assign):
+            stores = stores or any(_is_kept(names, target) for target in part.targets)
+        elif isinstance(part, ir.Call) and isinstance(part.func, ir.Attribute) and part.func.attr in _ADDING:
+            stores = stores or state_of(names, part.func.value) is not None
+    return stores and awaits
+
+
+def _is_kept(names: Names, target: ir.Expr) -> bool:
+    """Whether a target is a state, an item of one, or holds one."""
+    if isinstance(target, ir.Collection):
+        return any(_is_kept(names, item) for item in target.items)
+    return state_of(names, target.value if isinstance(target, ir.Subscript) else target) is not None
 
 
 def _acts(access: Access) -> bool:

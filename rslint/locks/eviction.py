@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from rslint.flow.forest import Site
 from rslint.flow.knowledge import Knowledge, site_of
 from rslint.flow.record import Step
 from rslint.locks.accesses import accesses_in
@@ -138,7 +139,7 @@ def _leaves_with_another(k: Knowledge, write: Write, made: Step) -> bool:
     )
 
 
-def _statement(write: Write):  # type: ignore[no-untyped-def]
+def _statement(write: Write) -> Site:
     origin = write.view.cfg.nodes[write.node].origin
     return site_of(write.view.identity, origin or write.access.node)
 

@@ -40,12 +40,12 @@ def _suspects(analysis: Analysis) -> tuple[LockSuspect, ...]:
 
 
 def _roots(k: Knowledge, found: list[LockSuspect]) -> list[LockSuspect]:
-    """One suspect for one state and lock; the other places become steps of it. A lock that is chosen stays where it
-    is chosen: each place is repaired by itself."""
+    """One suspect for one state and lock; the other places become steps of it. A lock that is chosen, and a second test
+    that is missing, stay where they are: each place is repaired by itself."""
     roots: dict[tuple[str, str, str, str], LockSuspect] = {}
     kept: list[LockSuspect] = []
     for suspect in found:
-        if suspect.kind == "conditional-lock":
+        if suspect.kind in ("conditional-lock", "double-checked"):
             kept.append(suspect)
             continue
         names = names_of(k, k.links.ir(suspect.function))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from rslint.flow.knowledge import Knowledge
 from rslint.project import ir
+from rslint.project.entities import Entity
 from rslint.project.facts import BindingFacts
 from rslint.project.namespaces import recorded_entities
 
@@ -146,8 +147,6 @@ def _recorded_types(k: Knowledge, names: Names, state: str) -> tuple[str, ...]:
 
 
 def _member_types(k: Knowledge, class_id: str, attribute: str) -> tuple[str, ...]:
-    from rslint.project.entities import Entity
-
     found = k.links.member(Entity("instance", class_id), attribute, _FOLLOWED)
     return tuple(e.name for e in found if e.kind in ("instance", "object", "container"))
 

@@ -231,6 +231,28 @@ def test_a_second_test_that_is_not_plain_is_not_written(body: str, tmp_path: Pat
     assert repaired(tmp_path, source, "RS206") == source
 
 
+def test_all_loops_over_one_container_go_over_copies_at_once(tmp_path: Path) -> None:
+    loop = """
+    def tell{n}(self):
+        for client in self.clients.values():
+            client.send()
+"""
+    after = repaired(tmp_path, HEAD + loop.format(n=1) + loop.format(n=2), "RS208")
+    assert after.count("list(self.clients.values())") == 2
+
+
+def test_each_place_without_a_second_test_gets_one(tmp_path: Path) -> None:
+    make = """
+    def client{n}(self):
+        if self.one is None:
+            with self.guard:
+                self.one = make({n})
+        return self.one
+"""
+    after = repaired(tmp_path, HEAD + make.format(n=1) + make.format(n=2), "RS206")
+    assert after.count("if self.one is None:") == 4
+
+
 def test_a_loop_goes_over_a_copy(tmp_path: Path) -> None:
     source = (
         HEAD
