@@ -81,14 +81,13 @@ def _handles(k: Knowledge, class_id: str, openings: Openings) -> list[_Handle]:
 
 def _of_class(k: Knowledge, class_id: str, openings: Openings) -> Iterator[Removal]:
     for handle in _handles(k, class_id, openings):
-        handed = any(
-            method.endswith(".__setstate__") for method, _ in handle.opened
-        )  # whoever receives it removes it
-        anybody = handle.kinds not in ({ATTACH}, {CREATE}) and not handed and not _is_unique(k, handle)
-        attached = handle.kinds == {ATTACH} and not handed and _maker_removes(k, class_id, openings)
+        anybody = handle.kinds not in ({ATTACH}, {CREATE}) and not _is_unique(k, handle)
+        attached = handle.kinds == {ATTACH} and _maker_removes(k, class_id, openings)
+        # What travels in a pickle is removed by who takes it out; not by the destructor of every copy.
+        handed = any(method.endswith(".__setstate__") for method, _ in handle.opened)
         for _, method in k.links.class_facts(class_id).methods:
             function = k.links.ir(method)
-            if anybody or attached:
+            if (anybody or attached) and not (handed and function.name != "__del__"):
                 found = _unasked_removal(k, function, handle.holder)
                 if found is not None:
                     yield _removal("anybody" if anybody else "attached", k, method, found, handle)
@@ -230,18 +229,28 @@ def _half_built(k: Knowledge, class_id: str, function: ir.Function, handle: _Han
     for call, _ in calls_of(k, function.identity):
         if not isinstance(call.func, ir.Attribute) or dotted(call.func.value) != handle.holder:
             continue
-        asked = any(
-            _asks_for(part, handle.holder) for test in tests_of(function, call) for part in walk(test)
-        )
+        method, opening = in_constructor[0]
+        tested = [part for test in tests_of(function, call) for part in walk(test)]
+        asked = any(_asks_for(part, handle.holder) for part in tested)
+        if _is_set_before(k.links.ir(method), handle.holder, opening):
+            asked = asked or any(handle_text(part) == handle.holder for part in tested)
         if not asked and not stopped_here(k, function.identity, call, "AttributeError"):
-            method, opening = in_constructor[0]
             site = site_of(function.identity, call)
             yield Removal("half-built", function.identity, site, handle.holder, site_of(method, opening.call))
         return
 
 
+def _is_set_before(constructor: ir.Function, holder: str, opening: Opening) -> bool:
+    """Whether the attribute has a value, None for one, before the segment is opened."""
+    return any(
+        s.span.row < opening.call.span.row and any(dotted(target) == holder for target in s.targets)
+        for s in statements(constructor.body)
+        if isinstance(s, ir.Assign) and s.value is not None and s is not opening.statement
+    )
+
+
 def _asks_for(e: ir.Expr, holder: str) -> bool:
-    """`hasattr(self, "x")`, `getattr(self, "x", None)`, `self.x is not None`, or a look into `self.__dict__`."""
+    """`hasattr(self, "x")`, `getattr(self, "x", None)`, or a look into `self.__dict__`."""
     if isinstance(e, ir.Call) and dotted(e.func) == "hasattr" and len(e.args) == 2:
         attribute = e.args[1]
         return isinstance(attribute, ir.Constant) and f"{dotted(e.args[0])}.{attribute.value}" == holder
