@@ -11,7 +11,7 @@ from rslint.flow.exception_classes import handler_catches
 from rslint.flow.graphs import choices_in, graph_of
 from rslint.flow.knowledge import Knowledge, site_of
 from rslint.flow.marks import EVIDENCE, NONE, Sources
-from rslint.flow.meaning import meaning_of
+from rslint.flow.meaning import given, meaning_of
 from rslint.flow.questions import has_sources, rank_tests, returned_parts
 from rslint.flow.reading import Answers
 from rslint.flow.reasons import call_reasons, guarded_calls
@@ -151,7 +151,9 @@ def call_sources(k: Knowledge, identity: str, e: ir.Call, depth: int) -> Sources
     predicate = rank_predicate(k.models, target.text, target.external)
     if predicate is not None and (not target.functions or _accessor(e)):
         kind = "rank" if predicate.boolean else "rank-value"
-        return frozenset({Source(kind, predicate.axis, f"{target.text}()", site)})
+        group = given(e, predicate.group)
+        axis = predicate.axis if group is None else axis_of(k.models, render(group))
+        return frozenset({Source(kind, axis, f"{target.text}()", site)})
     if uniform(k.models, target.external, target.text):
         return NONE
     state = local_state(k.models, target.external, target.text, target.receiver_types)

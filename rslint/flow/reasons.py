@@ -147,9 +147,15 @@ def escaping(k: Knowledge, identity: str, around: Around, exception: str) -> str
 
 
 def swallows(k: Knowledge, identity: str, statement: ir.With, exception: str) -> bool:
-    """Whether one of the contexts of a `with` statement stops the exception."""
+    """Whether one of the contexts of a `with` statement stops the exception, or lets all ranks raise together."""
+    if any(_agrees_on_errors(k, identity, item.context) for item in statement.items):
+        return True
     types = [swallowed_types(k, identity, item.context) for item in statement.items]
     return any(t is not None and handler_catches(k, identity, t, exception) != "no" for t in types)
+
+
+def _agrees_on_errors(k: Knowledge, identity: str, context: ir.Expr) -> bool:
+    return isinstance(context, ir.Call) and meaning_of(k, identity, context).exit == "agreed"
 
 
 def swallowed_types(k: Knowledge, identity: str, context: ir.Expr) -> ir.Expr | None:
