@@ -65,6 +65,18 @@ def test_a_function_of_two_roles_asks_as_well(tmp_path: Path) -> None:
             dist.barrier()
             shm.unlink()  # => anybody
 
+        def all_after_a_barrier(name, rank):
+            if rank == 0:
+                shm = SharedMemory(name, True, 8)
+            else:
+                shm = SharedMemory(name)
+            shm.close()
+            dist.barrier()
+            try:
+                shm.unlink()
+            except FileNotFoundError:
+                pass
+
         def asks(name, rank):
             if rank == 0:
                 shm = SharedMemory(name, True, 8)

@@ -58,7 +58,7 @@ from rslint.finding import Confidence, Finding, Related, Severity
 from rslint.flow.analysis import Analysis
 from rslint.rule import Rule
 from rslint.segments.analysis import segment_suspects
-from rslint.segments.owners import Removal
+from rslint.segments.handles import Removal
 from rslint_rules.segments import describe
 
 CODE, NAME = "RS304", "unlink-by-non-owner"
