@@ -42,7 +42,8 @@ None: who the owner is, and how long it has to live, is a decision.
 A test on the way to the removal that speaks of the owner (`is_creator`, `self._owner`, `rank == 0`, a process id, a
 count of users) is believed. Methods named `unlink`, `remove`, `destroy` or `delete` do as their caller says; functions
 that clear away stale segments, and removals that make room for a new one, are right. So is one by everybody after a
-barrier, if it lets FileNotFoundError pass. A segment whose name has a UUID or a process id in it has one maker. A consumer that unlinks after hand-over is right: the maker does not.
+barrier, if it lets FileNotFoundError pass. A segment whose name has a UUID or a process id in it has one maker. A
+consumer that unlinks after hand-over is right: the maker does not.
 
 ## References
 CPython documentation of `SharedMemory.unlink`: called once across all processes; mosaicml/streaming pull request 107,
