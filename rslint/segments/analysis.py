@@ -9,9 +9,10 @@ from rslint.flow.knowledge import Knowledge
 from rslint.project.modules import outside_production
 from rslint.segments.agreement import EarlyUnlink, early_unlinks
 from rslint.segments.forgotten import Forgotten, forgotten_of
+from rslint.segments.handles import Removal
 from rslint.segments.leaks import Leak, leaks_of
 from rslint.segments.openings import Openings, all_openings
-from rslint.segments.owners import Removal, removals_of
+from rslint.segments.owners import removals_of
 from rslint.segments.races import EarlyAttach, early_attaches
 from rslint.segments.rows import LostRow, lost_rows
 from rslint.segments.tracking import TrackedAttach, tracked_attaches

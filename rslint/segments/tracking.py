@@ -63,12 +63,16 @@ def tracked_attaches(k: Knowledge, openings: Openings, concerned: tuple[str, ...
 
 
 def _is_untracked(k: Knowledge, identity: str) -> bool:
-    """A module that speaks of the tracker knows what it does; so does a function that calls what unregisters."""
-    if identity.partition(":")[0] in k.links.modules_naming(_TRACKER):
+    """A module that speaks of the tracker knows what it does; so does a function that calls what unregisters, or a
+    function of such a module."""
+    knowing = frozenset(k.links.modules_naming(_TRACKER))
+    if identity.partition(":")[0] in knowing:
         return True
     for call, _ in calls_of(k, identity):
         target = meaning_of(k, identity, call).target
         if untracks(k.models, target.external, target.text):
+            return True
+        if any(callee.partition(":")[0] in knowing for callee in target.functions):
             return True
     return False
 

@@ -6,6 +6,7 @@ from rslint.flow.knowledge import Knowledge
 from rslint.project.text import render
 from rslint.segments.agreement import early_unlinks
 from rslint.segments.analysis import concerned_functions
+from rslint.segments.forgotten import forgotten_of
 from rslint.segments.leaks import leaks_of
 from rslint.segments.openings import all_openings
 from rslint.segments.owners import removals_of
@@ -35,6 +36,13 @@ def leaked(k: Knowledge, identity: str) -> dict[int, str]:
 
 def lost(k: Knowledge, identity: str) -> dict[int, str]:
     return {row.site.row: row.container or "nothing" for row in lost_rows(k, identity, all_openings(k))}
+
+
+def forgotten(k: Knowledge, identity: str) -> dict[int, str]:
+    """What keeps the handle of a segment that nothing removes."""
+    openings = all_openings(k)
+    found = forgotten_of(k, openings, concerned_functions(k, openings))
+    return {one.site.row: one.holder or "a container" for one in found if one.function == identity}
 
 
 def removed(k: Knowledge, identity: str) -> dict[int, str]:

@@ -156,6 +156,7 @@ def test_a_name_that_is_sent_needs_an_answer_or_an_end(tmp_path: Path) -> None:
     assert_beside(
         tmp_path,
         """
+        from multiprocessing import Process
         from multiprocessing.shared_memory import SharedMemory
 
         def sends(connection):
@@ -179,6 +180,19 @@ def test_a_name_that_is_sent_needs_an_answer_or_an_end(tmp_path: Path) -> None:
             shm = SharedMemory(create=True, size=8)
             work_queue.put((shm.name, 8))
             shm.unlink()  # => -1
+
+        def starts(target):
+            shm = SharedMemory(create=True, size=8)
+            child = Process(target=target, args=(shm.name,))
+            child.start()
+            shm.unlink()  # => -2
+
+        def starts_and_joins(target):
+            shm = SharedMemory(create=True, size=8)
+            child = Process(target=target, args=(shm.name,))
+            child.start()
+            child.join()
+            shm.unlink()
 
         def another(connection, other):
             shm = SharedMemory(create=True, size=8)

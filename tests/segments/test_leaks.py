@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.flow.trees import assert_beside
-from tests.segments.answers import leaked, lost
+from tests.segments.answers import forgotten, leaked, lost
 
 
 def test_what_raises_before_the_hand_over_leaves_the_segment(tmp_path: Path) -> None:
@@ -283,4 +283,45 @@ def test_segments_in_a_row_are_lost_with_a_container_that_nobody_else_knows(tmp_
                     self.made.append(SharedMemory(create=True, size=size))
         """,
         lost,
+    )
+
+
+def test_what_an_object_keeps_and_nobody_removes_is_forgotten(tmp_path: Path) -> None:
+    assert_beside(
+        tmp_path,
+        """
+        from multiprocessing.shared_memory import SharedMemory
+
+        class Pool:
+            def allocate(self, size):
+                shm = SharedMemory(create=True, size=size)  # => a container
+                self.made.append(shm)
+
+        class Buffer:
+            def start(self, size):
+                self.shm = SharedMemory(create=True, size=size)  # => shm
+
+        def hands_out(size):
+            shm = SharedMemory(create=True, size=size)
+            return shm
+        """,
+        forgotten,
+    )
+
+
+def test_who_removes_by_name_may_mean_any_of_them(tmp_path: Path) -> None:
+    assert_beside(
+        tmp_path,
+        """
+        from multiprocessing.shared_memory import SharedMemory
+
+        class Buffer:
+            def start(self, size):
+                self.shm = SharedMemory(create=True, size=size)
+
+        def free(name):
+            shm = SharedMemory(name)
+            shm.unlink()
+        """,
+        forgotten,
     )

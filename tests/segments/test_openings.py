@@ -113,3 +113,20 @@ def test_files_below_the_mount_point_are_segments_and_others_are_not(tmp_path: P
         """,
         opened,
     )
+
+
+def test_a_list_holds_its_segment_in_an_attribute_and_a_manager_keeps_its_own(tmp_path: Path) -> None:
+    assert_beside(
+        tmp_path,
+        """
+        from multiprocessing.managers import SharedMemoryManager
+        from multiprocessing.shared_memory import ShareableList
+
+        def f(name):
+            made = ShareableList([1, 2])  # => create - made.shm made
+            attached = ShareableList(name=name)  # => attach name attached.shm attached
+            with SharedMemoryManager() as manager:
+                segment = manager.SharedMemory(size=8)
+        """,
+        opened,
+    )

@@ -65,6 +65,18 @@ def test_a_function_of_two_roles_asks_as_well(tmp_path: Path) -> None:
             dist.barrier()
             shm.unlink()  # => anybody
 
+        def all_after_a_barrier(name, rank):
+            if rank == 0:
+                shm = SharedMemory(name, True, 8)
+            else:
+                shm = SharedMemory(name)
+            shm.close()
+            dist.barrier()
+            try:
+                shm.unlink()
+            except FileNotFoundError:
+                pass
+
         def asks(name, rank):
             if rank == 0:
                 shm = SharedMemory(name, True, 8)
@@ -157,6 +169,23 @@ def test_a_destructor_asks_for_what_a_failed_constructor_never_set(tmp_path: Pat
             def __del__(self):
                 self.shm.close()
 
+        class SetFirst:
+            def __init__(self, name):
+                self.shm = None
+                self.shm = SharedMemory(name)
+
+            def __del__(self):
+                if self.shm is not None:
+                    self.shm.close()
+
+        class TestedOnly:
+            def __init__(self, name):
+                self.shm = SharedMemory(name)
+
+            def __del__(self):
+                if self.shm is not None:
+                    self.shm.close()  # => half-built
+
         class Caught:
             def __init__(self, name):
                 self.shm = SharedMemory(name)
@@ -166,6 +195,60 @@ def test_a_destructor_asks_for_what_a_failed_constructor_never_set(tmp_path: Pat
                     self.shm.close()
                 except Exception:
                     pass
+        """,
+        removed,
+    )
+
+
+def test_what_travels_in_a_pickle_is_not_the_destructors_of_each_copy_to_remove(tmp_path: Path) -> None:
+    assert_beside(
+        tmp_path,
+        """
+        from multiprocessing.shared_memory import SharedMemory
+
+        class Pointer:
+            def __init__(self, size):
+                self.shm = None
+                self.shm = SharedMemory(create=True, size=size)
+
+            def __setstate__(self, state):
+                self.shm = SharedMemory(state)
+
+            def take(self):
+                self.shm.unlink()
+
+            def __del__(self):
+                if self.shm is not None:
+                    self.shm.unlink()  # => anybody
+        """,
+        removed,
+    )
+
+
+def test_a_removal_that_may_raise_comes_after_the_one_at_exit_is_called_off(tmp_path: Path) -> None:
+    assert_beside(
+        tmp_path,
+        """
+        import atexit
+        from multiprocessing.shared_memory import SharedMemory
+
+        class Late:
+            def __enter__(self):
+                self.shm = SharedMemory(create=True, size=8)
+                self.fallback = atexit.register(lambda: self.shm.unlink())
+
+            def __exit__(self, *_):
+                self.shm.unlink()  # => armed
+                atexit.unregister(self.fallback)
+
+        class First:
+            def __enter__(self):
+                self.shm = SharedMemory(create=True, size=8)
+                self.fallback = atexit.register(lambda: self.shm.unlink())
+
+            def __exit__(self, *_):
+                atexit.unregister(self.fallback)
+                self.shm.unlink()
         """,
         removed,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.flow.trees import assert_beside
+from tests.flow.trees import assert_beside, known
 from tests.segments.answers import tracked
 
 FIRST_COME = """
@@ -111,3 +111,30 @@ def test_what_is_unlinked_or_kept_from_the_tracker_is_right(tmp_path: Path) -> N
         """,
         tracked,
     )
+
+
+def test_a_wrapper_elsewhere_that_knows_the_tracker_is_believed(tmp_path: Path) -> None:
+    wrapper = """
+        import contextlib
+        from multiprocessing import resource_tracker
+
+        @contextlib.contextmanager
+        def quietly():
+            register, resource_tracker.register = resource_tracker.register, print
+            yield
+            resource_tracker.register = register
+        """
+    program = """
+        import os
+        from multiprocessing.shared_memory import SharedMemory
+        from wrapper import quietly
+        RANK = os.environ["LOCAL_RANK"]
+
+        def table(name):
+            try:
+                return SharedMemory(name, True, 8)
+            except FileExistsError:
+                with quietly():
+                    return SharedMemory(name)
+        """
+    assert tracked(known(tmp_path, {"wrapper.py": wrapper, "m.py": program}), "m:table") == {}

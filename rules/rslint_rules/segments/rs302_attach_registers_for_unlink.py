@@ -34,8 +34,8 @@ Children of one `multiprocessing` parent are handed its tracker, and attaching i
 the processes has to be shown. Three are known: ranks that a launcher has started (code in which whoever comes first
 makes the segment, in a project that reads its rank from the environment and starts no processes), a child that is
 forked by a constructor before there was a tracker, and a function whose own texts say that the segment is a daemon's.
-Without one of them the attach is reported with `--preview`. Modules that speak of `resource_tracker`, and functions
-that unlink what they attached, are not reported.
+Without one of them the attach is reported with `--preview`. Modules that speak of `resource_tracker`, functions that
+call into one, and those that unlink what they attached are not reported.
 
 To `unregister` after attaching is not the same: where the tracker is shared, it takes the maker's entry off the list.
 

@@ -41,8 +41,9 @@ None: who the owner is, and how long it has to live, is a decision.
 ## Known limits
 A test on the way to the removal that speaks of the owner (`is_creator`, `self._owner`, `rank == 0`, a process id, a
 count of users) is believed. Methods named `unlink`, `remove`, `destroy` or `delete` do as their caller says; functions
-that clear away stale segments, and removals that make room for a new one, are right. A segment whose name has a UUID
-or a process id in it has one maker. A consumer that unlinks after hand-over is right: the maker does not.
+that clear away stale segments, and removals that make room for a new one, are right. So is one by everybody after a
+barrier, if it lets FileNotFoundError pass. A segment whose name has a UUID or a process id in it has one maker. A
+consumer that unlinks after hand-over is right: the maker does not.
 
 ## References
 CPython documentation of `SharedMemory.unlink`: called once across all processes; mosaicml/streaming pull request 107,
@@ -58,7 +59,7 @@ from rslint.finding import Confidence, Finding, Related, Severity
 from rslint.flow.analysis import Analysis
 from rslint.rule import Rule
 from rslint.segments.analysis import segment_suspects
-from rslint.segments.owners import Removal
+from rslint.segments.handles import Removal
 from rslint_rules.segments import describe
 
 CODE, NAME = "RS304", "unlink-by-non-owner"
