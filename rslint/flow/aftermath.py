@@ -118,7 +118,7 @@ def _winds_down(k: Knowledge, identity: str, statement: ir.Stmt) -> bool:
     """Whether a statement only reports and cleans up."""
     if _collects(k, identity, (statement,)):
         return False
-    return all(_cleans(k, identity, call) for call, _ in guarded_calls((statement,), ()))
+    return all(_cleans(k, identity, call) for call, _ in guarded_calls((statement,)))
 
 
 def _cleans(k: Knowledge, identity: str, call: ir.Call) -> bool:
@@ -132,7 +132,7 @@ def _collects(k: Knowledge, identity: str, block: tuple[ir.Stmt, ...]) -> bool:
     """Whether a block has a loop, or reaches a collective that does not just end a group."""
     if any(isinstance(statement, ir.While | ir.For) for statement in statements(block)):
         return True
-    for call, _ in guarded_calls(block, ()):
+    for call, _ in guarded_calls(block):
         meaning = meaning_of(k, identity, call)
         if meaning.operation is not None:
             if meaning.operation not in ENDING:

@@ -14,7 +14,7 @@ from rslint.flow.knowledge import Knowledge
 from rslint.flow.override import overrides_of
 from rslint.flow.parallel import asked_of_each
 from rslint.flow.reasons import DEPTH, function_reasons
-from rslint.flow.record import FunctionRecord
+from rslint.flow.record import FunctionRecord, place_of
 from rslint.flow.relevant import compute_effects
 from rslint.flow.survival import sites_in
 from rslint.flow.suspects import Suspect
@@ -129,7 +129,7 @@ def record_of(analysis: Analysis, identity: str) -> FunctionRecord:
         identity,
         tuple(knowledge.forest.encode(tree)),
         function_reasons(knowledge, identity, DEPTH),
-        tuple(sorted(divergence.returns, key=lambda s: (s.kind, s.text, s.site.row))),
+        tuple(sorted(divergence.returns, key=lambda s: (s.kind, place_of(s)))),
         divergence.evidence,
         sites_in(knowledge, identity, "ConnectionError"),
     )

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from rslint.flow.changes import as_container
 from rslint.flow.divergence import FunctionDivergence, function_divergence
 from rslint.flow.exception_classes import handler_catches
-from rslint.flow.graphs import graph_of
+from rslint.flow.graphs import choices_in, graph_of
 from rslint.flow.knowledge import Knowledge, site_of
 from rslint.flow.marks import EVIDENCE, NONE, Sources
-from rslint.flow.meaning import meaning_of
+from rslint.flow.meaning import given, meaning_of
 from rslint.flow.questions import has_sources, rank_tests, returned_parts
 from rslint.flow.reading import Answers
 from rslint.flow.reasons import call_reasons, guarded_calls
-from rslint.flow.record import Source, Step
-from rslint.flow.slicing import slice_of
+from rslint.flow.record import Source, Step, place_of
+from rslint.flow.slicing import reading_of, slice_of
 from rslint.flow.thread_globals import global_sources
 from rslint.flow.walked import Fork
 from rslint.models import (
@@ -59,7 +60,7 @@ def returns_of(k: Knowledge, identity: str, depth: int) -> Sources:
         function = k.links.ir(identity)
         parts = returned_parts(function.body)
         if parts:
-            names = slice_of(function, parts)
+            names = slice_of(reading_of(k, identity), parts)
             known = _solved(k, function, answers(k, function, depth), names, returns=True).returns
         k.returned[key] = known = known or NONE
     return known
@@ -73,7 +74,7 @@ def divergence_at(k: Knowledge, identity: str) -> FunctionDivergence:
         walked = k.walks[identity]
         wanted = [fork.test for fork in walked.forks if _matters(k, fork)]
         wanted += rank_tests(k, walked.function)
-        names = slice_of(walked.function, wanted)
+        names = slice_of(reading_of(k, identity), wanted)
         found = answers(k, walked.function, DEPTH)
         known = k.decisions[identity] = _solved(k, walked.function, found, names, returns=False)
     return known
@@ -82,9 +83,11 @@ def divergence_at(k: Knowledge, identity: str) -> FunctionDivergence:
 def _solved(
     k: Knowledge, function: ir.Function, found: Answers, wanted: frozenset[str] | None, returns: bool = True
 ) -> FunctionDivergence:
-    if not has_sources(function, found, wanted):
+    if not has_sources(reading_of(k, function.identity), found, wanted):
         return FunctionDivergence({}, {}, NONE, ())
-    return function_divergence(function, graph_of(k, function), found, wanted, returns)
+    return function_divergence(
+        function, graph_of(k, function), choices_in(k, function), found, wanted, returns
+    )
 
 
 def _matters(k: Knowledge, fork: Fork) -> bool:
@@ -97,6 +100,7 @@ def answers(k: Knowledge, function: ir.Function, depth: int) -> Answers:
     parameters = {parameter.name for parameter in function.parameters}
     calls: dict[int, Sources | None] = {}
     attributes: dict[int, Sources] = {}
+    uniform_texts: set[str] = set()
     names: dict[str, Sources] = {}
     agreed: dict[int, tuple[ir.Expr, ...] | None] = {}
 
@@ -106,9 +110,14 @@ def answers(k: Knowledge, function: ir.Function, depth: int) -> Answers:
         return calls[id(e)]
 
     def attribute(e: ir.Attribute) -> Sources:
-        if id(e) not in attributes:
-            attributes[id(e)] = attribute_sources(k, identity, e, depth)
-        return attributes[id(e)]
+        known = attributes.get(id(e))
+        if known is None:
+            text = render(e)
+            known = NONE if text in uniform_texts else attribute_sources(k, identity, e, text, depth)
+            attributes[id(e)] = known
+            if not known:
+                uniform_texts.add(text)
+        return known
 
     def name(id_: str, e: ir.Name) -> Sources:
         if id_ not in names:
@@ -142,7 +151,9 @@ def call_sources(k: Knowledge, identity: str, e: ir.Call, depth: int) -> Sources
     predicate = rank_predicate(k.models, target.text, target.external)
     if predicate is not None and (not target.functions or _accessor(e)):
         kind = "rank" if predicate.boolean else "rank-value"
-        return frozenset({Source(kind, predicate.axis, f"{target.text}()", site)})
+        group = given(e, predicate.group)
+        axis = predicate.axis if group is None else axis_of(k.models, render(group))
+        return frozenset({Source(kind, axis, f"{target.text}()", site)})
     if uniform(k.models, target.external, target.text):
         return NONE
     state = local_state(k.models, target.external, target.text, target.receiver_types)
@@ -212,9 +223,8 @@ def _declared_uniform(k: Knowledge, identity: str) -> bool:
     return known
 
 
-def attribute_sources(k: Knowledge, identity: str, e: ir.Attribute, depth: int) -> Sources:
+def attribute_sources(k: Knowledge, identity: str, e: ir.Attribute, text: str, depth: int) -> Sources:
     """The sources of an attribute: a rank by its name, a property by what it returns, else shown evidence."""
-    text = render(e)
     predicate = rank_predicate(k.models, text, None)
     if predicate is not None:
         kind = "rank" if predicate.boolean else "rank-value"
@@ -249,22 +259,25 @@ def attribute_evidence(k: Knowledge, owner: str, attribute: str, depth: int) -> 
             for item in divergence_of(k, writer, depth).evidence:
                 if item.name == f"self.{attribute}" and _shows(item.source):
                     found.append(as_container(item, f"self.{attribute}"))
-        found.sort(
-            key=lambda s: (len(s.steps), s.hops, s.origin, s.text, s.site.function, s.site.row, s.site.column)
-        )
+        found.sort(key=lambda s: (len(s.steps), s.hops, s.origin, place_of(s)))
         known = k.attributes[key] = frozenset(found[:2])
     return known
 
 
 def _writers(k: Knowledge, family: set[str], attribute: str) -> list[str]:
     """The methods of these classes that store to the attribute."""
-    found: set[str] = set()
-    for owner in family:
-        if ":" in owner:
-            for _, method in k.links.class_facts(owner).methods:
-                if attribute in k.links.facts(method).stores:
-                    found.add(method)
-    return sorted(found)
+    return sorted({method for owner in family for method in _storing(k, owner).get(attribute, ())})
+
+
+def _storing(k: Knowledge, owner: str) -> Mapping[str, list[str]]:
+    """The methods of one class by the attributes they store to."""
+    known = k.writers.get(owner)
+    if known is None:
+        known = k.writers[owner] = {}
+        for _, method in k.links.class_facts(owner).methods if ":" in owner else ():
+            for name in k.links.facts(method).stores:
+                known.setdefault(name, []).append(method)
+    return known
 
 
 def _shows(source: Source) -> bool:
@@ -295,7 +308,7 @@ def _agreed(k: Knowledge, identity: str, e: ir.Call) -> tuple[ir.Expr, ...] | No
 
 def _caught(k: Knowledge, function: ir.Function, statement: ir.Try, handler: ir.Handler) -> Source | None:
     """The exception that leads into a handler, where something in the try body may raise it on one rank only."""
-    for call, _ in guarded_calls(statement.body, ()):
+    for call, _ in guarded_calls(statement.body):
         for reason in call_reasons(k, function, call, 2):
             if reason.strength == 1 or reason.kind in _PROTECTING:
                 stops = [

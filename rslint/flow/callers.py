@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rslint.flow.knowledge import Knowledge
+from rslint.project.common_names import COMMON_METHODS
 
 _COMMON = 8
 _CONSTRUCTING = frozenset({"__init__", "__call__", "__new__"})
@@ -19,10 +20,10 @@ def called_name(identity: str) -> str:
 def near(k: Knowledge, users: Iterable[str], name: str, callees: Iterable[str]) -> list[str]:
     """Of the functions that use `name`, those that may mean one of `callees`.
 
-    Where many modules define the name, only users in modules that also name the callee's class or module count: the
-    others mean another function.
+    Where many modules define the name, or types of Python, its library or torch have such a method, only users in
+    modules that also name the callee's class or module count: the others mean another function.
     """
-    if len(k.links.modules_defining(name)) <= _COMMON:
+    if name not in COMMON_METHODS and len(k.links.modules_defining(name)) <= _COMMON:
         return list(users)
     modules: set[str] = set()
     for callee in callees:

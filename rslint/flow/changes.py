@@ -8,7 +8,7 @@ from rslint.flow.cfg import CfgNode
 from rslint.flow.forest import Site
 from rslint.flow.marks import EVIDENCE, NONE, Sources, State
 from rslint.flow.reading import MUTATING, Reader
-from rslint.flow.record import Evidence, Source, Step
+from rslint.flow.record import Evidence, Source, Step, place_of
 from rslint.project import ir
 from rslint.project.text import dotted, expressions, walk
 
@@ -69,8 +69,8 @@ def _mutated(reader: Reader, origin: ir.Stmt, state: State) -> Iterable[Change]:
                 yield call.func.value, "members", held
 
 
-def _strongest_first(source: Source) -> tuple[int, int, str, int, int]:
-    return (source.hops, len(source.steps), source.kind, source.site.row, source.site.column)
+def _strongest_first(source: Source) -> tuple[object, ...]:
+    return (source.hops, len(source.steps), source.kind, place_of(source))
 
 
 def as_container(evidence: Evidence, attribute: str) -> Source:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from rslint.flow.cfg import Cfg
+from collections.abc import Iterator
+
 from rslint.flow.dominance import controlling, raising_only
+from rslint.flow.graph import Cfg, CfgNode
 from rslint.flow.marks import Choice
 from rslint.flow.reading import Answers
 from rslint.flow.record import Source
 from rslint.flow.slicing import names_in
 from rslint.project import ir
-from rslint.project.text import blocks, expressions, render, statements, walk
+from rslint.project.text import blocks, dotted, expressions, render, statements, walk
 
 
 def choices_of(cfg: Cfg) -> tuple[frozenset[Choice], ...]:
@@ -68,6 +70,34 @@ def agreed_names(function: ir.Function, answers: Answers) -> frozenset[str]:
                 if isinstance(call, ir.Call):
                     found |= names_in(answers.agreed(call) or ())
     return frozenset(found)
+
+
+def agreements(cfg: Cfg, answers: Answers) -> dict[int, tuple[str, ...]]:
+    """The names that hold the same value everywhere when a node has been executed, by node."""
+    found: dict[int, tuple[str, ...]] = {}
+    for node in cfg.nodes:
+        names = [name for call in _evaluated_calls(node) for name in _agreed_by(answers.agreed(call) or ())]
+        if names:
+            found[node.index] = tuple(names)
+    return found
+
+
+def _evaluated_calls(node: CfgNode) -> Iterator[ir.Call]:
+    origin = node.origin
+    parts: tuple[ir.Expr, ...] = ()
+    if isinstance(origin, ir.Stmt):
+        parts = expressions(origin) if node.kind in ("statement", "with") else ()
+    elif isinstance(origin, ir.Expr) and node.kind in ("branch", "iterate", "expression"):
+        parts = (origin,)
+    return (e for part in parts for e in walk(part) if isinstance(e, ir.Call))
+
+
+def _agreed_by(arguments: tuple[ir.Expr, ...]) -> Iterator[str]:
+    for argument in arguments:
+        for item in argument.items if isinstance(argument, ir.Collection) else (argument,):
+            name = dotted(item.value if isinstance(item, ir.Subscript | ir.Starred) else item)
+            if name is not None:
+                yield name
 
 
 def handler_sources(function: ir.Function, answers: Answers) -> dict[int, Source]:

@@ -10,8 +10,8 @@ from rslint.flow.forest import Operation, Site, children
 from rslint.flow.knowledge import Knowledge, site_of
 from rslint.flow.rank_cases import by_rank
 from rslint.flow.reasons import call_reasons, is_silent, strongest
-from rslint.flow.record import Reason, Source, Step
-from rslint.flow.sequences import Comparison, Sequences, Visible
+from rslint.flow.record import Reason, Source, Step, place_of
+from rslint.flow.sequences import Comparison, Sequences, Visible, everything
 from rslint.flow.survival import Survival, caught_here, survival
 from rslint.flow.suspects import Suspect
 from rslint.flow.symmetry import own_group, own_turn
@@ -27,21 +27,16 @@ def suspects_of(k: Knowledge, identity: str) -> tuple[Suspect, ...]:
     return tuple(sorted(found, key=lambda s: (s.site.row, s.site.column, s.kind)))
 
 
-def _everything(_: str) -> bool:
-    return True
-
-
 # Forks ---------------------------------------------------------------------------------------------------------------
 
 
 def _forks(k: Knowledge, identity: str) -> Iterator[Suspect]:
     walk_ = k.walks[identity]
     done: set[int] = set()
-    comparison = Comparison(k.forest, _everything)
     for fork in walk_.forks:
         if id(fork.test) in done or not (k.forest.operational(fork.true) or k.forest.operational(fork.false)):
             continue
-        if comparison.equal(fork.true, fork.false):
+        if k.comparison.equal(fork.true, fork.false):
             continue
         for source in _sources(k, identity, fork):
             suspect = _parting(k, identity, fork, source)
@@ -62,7 +57,7 @@ def _sources(k: Knowledge, identity: str, fork: Fork) -> list[Source]:
     # Ranks that come here at all have already parted on what controls the statement: they agree on it.
     if fork.kind != "match":
         found -= divergence.controls.get(id(fork.statement), frozenset())
-    return sorted(found, key=lambda s: (_PLAINEST.index(s.kind), s.hops, len(s.steps), s.text, s.site.row))
+    return sorted(found, key=lambda s: (_PLAINEST.index(s.kind), s.hops, len(s.steps), place_of(s)))
 
 
 _PLAINEST = (
@@ -126,7 +121,7 @@ def _raised_exit(k: Knowledge, identity: str, statement: ir.Stmt) -> str | None:
 
 def _view(source: Source) -> Visible:
     if source.kind != "rank":
-        return _everything
+        return everything
     return lambda axis: axes_compatible(source.axis, axis)
 
 
@@ -179,8 +174,7 @@ def _header(identity: str, statement: ir.Stmt) -> Site:
 
 def _hazards(k: Knowledge, identity: str) -> Iterator[Suspect]:
     walk_ = k.walks[identity]
-    comparison = Comparison(k.forest, _everything)
-    sequences = Sequences(k.forest, _everything, k.loops)
+    comparison, sequences = k.comparison, k.sequences
     roots: dict[
         tuple[str, Site], list[tuple[Hazard, Reason, tuple[Operation, ...], tuple[Operation, ...]]]
     ] = {}

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 from rslint.flow.cfg import Cfg, CfgNode, Edge
 from rslint.flow.changes import changes_of
-from rslint.flow.choices import agreed_names, choices_of, handler_sources, indifferent
-from rslint.flow.marks import EVIDENCE, NONE, Sources, State, tested
+from rslint.flow.choices import agreed_names, agreements, handler_sources, indifferent
+from rslint.flow.marks import EVIDENCE, NONE, Choice, Sources, State, tested
 from rslint.flow.reading import Answers, Reader
-from rslint.flow.record import Evidence, Source
+from rslint.flow.record import Evidence, Source, place_of
 from rslint.flow.solver import solve
 from rslint.project import ir
 
@@ -35,18 +35,25 @@ class FunctionDivergence:
 def function_divergence(
     function: ir.Function,
     cfg: Cfg,
+    control: tuple[frozenset[Choice], ...],
     answers: Answers,
     wanted: frozenset[str] | None = None,
     returns: bool = True,
 ) -> FunctionDivergence:
-    """Solve until the sources of branches no longer change (at most four rounds; sources only grow). With `wanted`,
-    only these names are followed, only tests that read them are answered, and evidence is not; without `returns` the
-    value returned is not either."""
-    control = choices_of(cfg)
+    """Solve until the sources of branches no longer change (at most four rounds; sources only grow).
+
+    `control` are the choices that lead to each node. With `wanted`, only these names are followed, only tests that
+    read them are answered, and evidence is not; without `returns` the value returned is not either.
+    """
     agreed, alike = agreed_names(function, answers), indifferent(cfg, function)
+    agreeing = agreements(cfg, answers)
+    followed: dict[int, bool] = {}
     handlers = handler_sources(function, answers)
     branches: dict[int, Sources] = {}
     before: tuple[State, ...] = ()
+
+    def reading(known: dict[int, Sources]) -> Reader:
+        return Reader(function, answers, control, known, handlers, wanted, agreed, agreeing, alike, followed)
 
     def possible(node: CfgNode, edge: Edge, state: State) -> State:
         """A single rank has nobody to part from: what it alone does is not followed."""
@@ -59,7 +66,7 @@ def function_divergence(
         if node.kind == "branch" and isinstance(node.origin, ir.Expr)
     }
     for _ in range(4):
-        reader = Reader(function, answers, control, branches, handlers, wanted, agreed, alike)
+        reader = reading(branches)
         before = solve(
             cfg,
             forward=True,
@@ -76,8 +83,7 @@ def function_divergence(
         if found == branches:
             break
         branches = found
-    reader = Reader(function, answers, control, branches, handlers, wanted, agreed, alike)
-    return _collect(cfg, before, reader, returns)
+    return _collect(cfg, before, reading(branches), returns)
 
 
 def _collect(cfg: Cfg, before: tuple[State, ...], reader: Reader, with_returns: bool) -> FunctionDivergence:
@@ -103,7 +109,10 @@ def _collect(cfg: Cfg, before: tuple[State, ...], reader: Reader, with_returns: 
         {key: frozenset(value) for key, value in controls.items()},
         frozenset(returns),
         tuple(
-            sorted(evidence, key=lambda item: (item.site.row, item.site.column, item.name, item.source.text))
+            sorted(
+                evidence,
+                key=lambda item: (item.site, item.name, item.part, item.source.kind, place_of(item.source)),
+            )
         ),
     )
 

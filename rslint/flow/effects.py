@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from rslint.flow.forest import RAISE, RETURN, Forest
 from rslint.flow.implied import condition_key, rebound_names
-from rslint.flow.walked import Ahead, Fork, Hazard, Surroundings, Walk, given
+from rslint.flow.walked import Ahead, ExitCollective, Fork, Hazard, Surroundings, Walk, given
 from rslint.project import ir
 from rslint.project.text import children, expressions, last_name, render, statements
 
@@ -262,10 +262,33 @@ def _with(w: Walk, s: ir.With, items: tuple[ir.WithItem, ...], after: int, ahead
         unentered, failed = ahead.raised("RuntimeError"), ahead.raised("Exception")
         tree = w.forest.at_yield(context.generator, around_body, unentered, failed)
         return expression(w, item.context, tree, ahead)
+    if context is not None and context.exit is not None:
+        tree = _with(w, s, rest, *_leaving(w, item, context.exit, after, ahead))
+        for part in reversed(children(item.context)):
+            tree = expression(w, part, tree, ahead)
+        return tree
     enter, leave = (RETURN, RETURN) if context is None else (context.enter, context.leave)
     inner = _left_through(w, item, leave, after, ahead)
     body = _with(w, s, rest, _called(w, item, leave, after), inner)
     return expression(w, item.context, _called(w, item, enter, body), ahead)
+
+
+def _leaving(
+    w: Walk, item: ir.WithItem, exit_: ExitCollective, after: int, ahead: Ahead
+) -> tuple[int, Ahead]:
+    """What follows a block whose context runs a collective at its exit. Where the exit agrees on errors, peers raise
+    with the rank that failed: nothing that comes behind differs."""
+
+    def left(tree: int) -> int:
+        return w.forest.make(("collective", exit_.operation, exit_.axis, w.site(item.context), tree))
+
+    def raised(exception: str) -> int:
+        if exit_.when == "agreed":
+            return left(after)
+        return left(ahead.raised(exception)) if exit_.when == "always" else ahead.raised(exception)
+
+    inner = Ahead(left(ahead.returns), raised, left(ahead.again), left(ahead.leave), ahead.reraised)
+    return left(after), inner
 
 
 def _called(w: Walk, item: ir.WithItem, callee: int, after: int) -> int:

@@ -1,10 +1,13 @@
-"""The control flow graph of a function of the project, built once: every call may raise, handlers by their types."""
+"""The control flow graph of a function of the project and its choices, built once: every call may raise, handlers by
+their types."""
 
 from __future__ import annotations
 
 from rslint.flow.cfg import Cfg, build_cfg
+from rslint.flow.choices import choices_of
 from rslint.flow.exception_classes import handler_catches
 from rslint.flow.knowledge import Knowledge
+from rslint.flow.marks import Choice
 from rslint.flow.reasons import swallowed_types
 from rslint.project import ir
 from rslint.project.text import expressions, walk
@@ -23,6 +26,14 @@ def graph_of(k: Knowledge, function: ir.Function) -> Cfg:
         catches=lambda types, exception: handler_catches(k, identity, types, exception),
     )
     return graph
+
+
+def choices_in(k: Knowledge, function: ir.Function) -> tuple[frozenset[Choice], ...]:
+    """For each node of `graph_of` the choices that lead there."""
+    known = k.choices.get(function.identity)
+    if known is None:
+        known = k.choices[function.identity] = choices_of(graph_of(k, function))
+    return known
 
 
 def _may_raise(node: ir.Node) -> bool:

@@ -7,19 +7,22 @@ first never changes what is answered later.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from rslint.flow.forest import Forest, Site
+from rslint.flow.sequences import Comparison, Sequences, everything
 from rslint.project import ir
 
 if TYPE_CHECKING:
     from rslint.flow.cfg import Cfg
     from rslint.flow.divergence import FunctionDivergence
     from rslint.flow.exceptions import Answer
-    from rslint.flow.marks import Sources
+    from rslint.flow.marks import Choice, Sources
     from rslint.flow.meaning import Meaning
     from rslint.flow.reasons import GuardedCall
     from rslint.flow.record import CallSite, Reason
+    from rslint.flow.slicing import Reading
     from rslint.flow.walked import Walk
     from rslint.models import Models
     from rslint.project.links import Links
@@ -47,9 +50,22 @@ class Knowledge:
     methods: dict[tuple[str, str], str | None] = field(default_factory=dict)
     uses: dict[tuple[str, str], tuple[CallSite, ...]] = field(default_factory=dict)
     calls: dict[str, tuple[GuardedCall, ...]] = field(default_factory=dict)
+    readings: dict[str, Reading] = field(default_factory=dict)
+    writers: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     graphs: dict[str, Cfg] = field(default_factory=dict)
+    choices: dict[str, tuple[frozenset[Choice], ...]] = field(default_factory=dict)
     named_calls: dict[str, dict[str, list[ir.Call]]] = field(default_factory=dict)
     catching: dict[tuple[tuple[str | None, ...], str], Answer] = field(default_factory=dict)
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        """Trees compared under the view that sees everything."""
+        return Comparison(self.forest, everything)
+
+    @cached_property
+    def sequences(self) -> Sequences:
+        """Sequences under the view that sees everything; all effects must be known."""
+        return Sequences(self.forest, everything, self.loops)
 
 
 def site_of(function: str, node: ir.Node) -> Site:

@@ -14,8 +14,8 @@ from rslint.project.text import render
 class Meaning(msgspec.Struct, frozen=True):
     """`operation` names the collective the call is itself, `axis` its group's axis ("?" where the group is not told);
     `agrees` are the arguments that hold the same value everywhere afterwards, `result_agrees` whether the result does;
-    `captures` tells that an error of a callback argument does not skip the operation, `members` lists the
-    ranks of a group that the call makes."""
+    `exit` tells when it runs if the call is a context whose exit is the collective, `captures` that an error of a
+    callback argument does not skip the operation; `members` lists the ranks of a group that the call makes."""
 
     target: Target
     operation: str | None = None
@@ -23,6 +23,7 @@ class Meaning(msgspec.Struct, frozen=True):
     agrees: tuple[ir.Expr, ...] = ()
     result_agrees: bool = False
     captures: bool = False
+    exit: str | None = None
     members: ir.Expr | None = None
 
 
@@ -40,8 +41,8 @@ def _meaning(k: Knowledge, identity: str, call: ir.Call) -> Meaning:
     collective = collective_of(k.models, target.external, target.text, target.receiver_types)
     if collective is None:
         return Meaning(target)
-    listed = _given(call, collective.members)
-    if listed and isinstance(alone := _given(call, collective.members_alone), ir.Constant) and alone.value:
+    listed = given(call, collective.members)
+    if listed and isinstance(alone := given(call, collective.members_alone), ir.Constant) and alone.value:
         return Meaning(target, members=listed)
     group = _argument(call, collective.group_position, collective.group_keyword)
     if collective.receiver_is_group:
@@ -62,11 +63,12 @@ def _meaning(k: Knowledge, identity: str, call: ir.Call) -> Meaning:
         tuple(agrees),
         collective.result_agrees,
         bool(collective.captures),
+        collective.at_exit,
         listed,
     )
 
 
-def _given(call: ir.Call, argument: tuple[str, int | None] | None) -> ir.Expr | None:
+def given(call: ir.Call, argument: tuple[str, int | None] | None) -> ir.Expr | None:
     """What is given for an argument; None where nothing is, or None itself."""
     value = None if argument is None else _argument(call, argument[1], argument[0])
     return None if isinstance(value, ir.Constant) and value.kind == "NoneType" else value

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from rslint.flow.answers import divergence_of
 from rslint.flow.knowledge import Knowledge, site_of
 from rslint.flow.meaning import meaning_of
+from rslint.flow.record import place_of
 from rslint.flow.suspects import Suspect
 from rslint.project import ir
 from rslint.project.text import dotted, expressions, render, statements, walk
@@ -85,7 +86,7 @@ def _suspect(
 ) -> Suspect | None:
     controls = divergence_of(k, identity).controls.get(id(statement), frozenset())
     sources = sorted(
-        (s for s in controls if s.kind in ("rank", "caught")), key=lambda s: (s.kind, s.site.row, s.text)
+        (s for s in controls if s.kind in ("rank", "caught")), key=lambda s: (s.kind, place_of(s))
     )
     if not sources or not _used(k, identity, name, later):
         return None

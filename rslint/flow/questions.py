@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from rslint.flow.knowledge import Knowledge
 from rslint.flow.reading import Answers
-from rslint.flow.slicing import names_in
+from rslint.flow.slicing import Reading, names_in
 from rslint.models import rank_predicate
 from rslint.project import ir
 from rslint.project.text import blocks, expressions, statements, walk
@@ -44,34 +44,15 @@ def _short(test: ir.Expr) -> bool:
     return len(parts) <= 4 and any(isinstance(e, ir.Name | ir.Call) for e in parts)
 
 
-def has_sources(function: ir.Function, found: Answers, wanted: frozenset[str] | None) -> bool:
+def has_sources(reading: Reading, found: Answers, wanted: frozenset[str] | None) -> bool:
     """Whether anything that matters to the wanted names may differ between ranks; most functions have nothing."""
-    for statement in statements(function.body):
-        bound = wanted is not None and not wanted.isdisjoint(names_in(_bound(statement)))
-        for part in expressions(statement):
-            if wanted is not None and not bound and wanted.isdisjoint(names_in((part,))):
-                continue
-            for e in walk(part):
-                if isinstance(e, ir.Call):
-                    if found.call(e):
-                        return True
-                elif isinstance(e, ir.Attribute):
-                    if found.attribute(e):
-                        return True
-                elif isinstance(e, ir.Name) and found.name(e.id, e):
-                    return True
+    for statement, bound, reads in reading.rows:
+        followed = wanted is None or not wanted.isdisjoint(bound)
+        for names, asked in reads:
+            if (followed or wanted is None or not wanted.isdisjoint(names)) and any(
+                map(found.sources, asked)
+            ):
+                return True
         if isinstance(statement, ir.Try) and any(found.caught(statement, h) for h in statement.handlers):
             return True
     return False
-
-
-def _bound(statement: ir.Stmt) -> tuple[ir.Expr, ...]:
-    match statement:
-        case ir.Assign():
-            return statement.targets
-        case ir.For():
-            return (statement.target,)
-        case ir.With():
-            return tuple(item.target for item in statement.items if item.target is not None)
-        case _:
-            return ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rslint.flow.cfg import CfgNode
 from rslint.flow.marks import (
@@ -22,7 +22,7 @@ from rslint.flow.range_checks import is_range_check
 from rslint.flow.record import Source
 from rslint.flow.slicing import names_in
 from rslint.project import ir
-from rslint.project.text import children, dotted, expressions, last_name, render, walk
+from rslint.project.text import children, dotted, last_name, render
 
 _PASSING = frozenset({
     "len", "bool", "any", "all", "min", "max", "sum", "sorted", "list", "set", "tuple", "dict", "int", "float", "str",
@@ -52,6 +52,12 @@ class Answers:
         [ir.Expr], bool | None
     ]  # the outcome of a test that only asks whether there are several ranks
 
+    def sources(self, e: ir.Call | ir.Attribute | ir.Name) -> Sources | None:
+        """What is known of one part of an expression, whatever flows into it."""
+        if isinstance(e, ir.Call):
+            return self.call(e)
+        return self.attribute(e) if isinstance(e, ir.Attribute) else self.name(e.id, e)
+
 
 @dataclass(frozen=True)
 class Reader:
@@ -64,10 +70,17 @@ class Reader:
     handlers: dict[int, Source]
     wanted: frozenset[str] | None
     agreed: frozenset[str]
+    agreements: dict[int, tuple[str, ...]]
     indifferent: dict[int, frozenset[int]]
+    followed: dict[int, bool] = field(default_factory=dict)
 
-    def follows(self, targets: Iterable[ir.Expr]) -> bool:
-        return self.wanted is None or not self.wanted.isdisjoint(names_in(targets))
+    def follows(self, e: ir.Expr) -> bool:
+        if self.wanted is None:
+            return True
+        known = self.followed.get(id(e))
+        if known is None:
+            known = self.followed[id(e)] = not self.wanted.isdisjoint(names_in((e,)))
+        return known
 
     def controls(self, node: CfgNode) -> Sources:
         found: set[Source] = set()
@@ -101,7 +114,7 @@ class Reader:
             expression = expression.subject
         if isinstance(expression, ir.While | ir.If):
             expression = expression.test
-        if not self.follows((expression,)):  # type: ignore[arg-type]
+        if not self.follows(expression):  # type: ignore[arg-type]
             return NONE
         found = frozenset(tested(s) for s in self.values(expression, state))  # type: ignore[arg-type]
         if isinstance(origin, ir.Name | ir.Attribute):
@@ -199,37 +212,19 @@ class Reader:
         origin = node.origin
         if origin is None:
             return state
-        parts: tuple[ir.Expr, ...] = ()
-        if isinstance(origin, ir.Stmt) and node.kind in ("statement", "with"):
-            parts = expressions(origin)
-        elif node.kind in ("branch", "iterate", "expression") and not isinstance(origin, ir.Stmt):
-            parts = (origin,)  # type: ignore[assignment]
         if isinstance(origin, ir.Assign) and node.kind == "statement":
             state = self._assign(node, origin, state)
-        elif isinstance(origin, ir.For) and node.kind == "loop" and self.follows((origin.target,)):
+        elif isinstance(origin, ir.For) and node.kind == "loop" and self.follows(origin.target):
             items = self.values(origin.iterable, self.seen_from(node, state))
             state = bind(state, origin.target, plain(without_rank_values(items)))
         elif node.kind == "with" and isinstance(node.clause, ir.WithItem):
-            if node.clause.target is not None and self.follows((node.clause.target,)):
+            if node.clause.target is not None and self.follows(node.clause.target):
                 entered = self.values(node.clause.context, self.seen_from(node, state))
                 state = bind(state, node.clause.target, plain(s for s in entered if s.kind in EVIDENCE))
         elif isinstance(origin, ir.ExprStmt):
             state = self._mutate(node, origin.value, state)
-        for part in parts:
-            for call in walk(part):
-                if isinstance(call, ir.Call):
-                    state = self._agree(call, state)
-        return state
-
-    def _agree(self, call: ir.Call, state: State) -> State:
-        agreed = self.answers.agreed(call)
-        for argument in agreed or ():
-            items = argument.items if isinstance(argument, ir.Collection) else (argument,)
-            for item in items:
-                name = dotted(item.value if isinstance(item, ir.Subscript | ir.Starred) else item)
-                if name is not None:
-                    state = frozenset(fact for fact in state if fact[0] != name)
-        return state
+        agreed = self.agreements.get(node.index)
+        return frozenset(fact for fact in state if fact[0] not in agreed) if agreed and state else state
 
     def _mutate(self, node: CfgNode, e: ir.Expr, state: State) -> State:
         if isinstance(e, ir.Call) and isinstance(e.func, ir.Attribute) and e.func.attr in MUTATING:
@@ -239,7 +234,7 @@ class Reader:
         return state
 
     def _assign(self, node: CfgNode, s: ir.Assign, state: State) -> State:
-        if s.value is None or not self.follows(s.targets):
+        if s.value is None or not any(map(self.follows, s.targets)):
             return state
         seen = self.seen_from(node, state)
         values = NONE if self._agrees_with_others(s) else self.values(s.value, seen)

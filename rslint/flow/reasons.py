@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -12,7 +12,7 @@ from rslint.flow.meaning import Meaning, meaning_of
 from rslint.flow.record import Reason, Step
 from rslint.models import raising, silent
 from rslint.project import ir
-from rslint.project.text import expressions, last_name, statements, walk
+from rslint.project.text import blocks, expressions, last_name, statements, walk
 
 DEPTH = 3
 _KEPT = 3
@@ -83,7 +83,11 @@ def calls_of(k: Knowledge, identity: str) -> tuple[GuardedCall, ...]:
     """`guarded_calls` of a whole function, computed once."""
     known = k.calls.get(identity)
     if known is None:
-        known = k.calls[identity] = tuple(guarded_calls(k.links.ir(identity).body, ()))
+        calls = {
+            id(statement): _calls(part.parts for part in parts)
+            for statement, parts in k.links.anatomy(identity)
+        }
+        known = k.calls[identity] = _guarded(k.links.ir(identity).body, (), lambda s: calls[id(s)])
     return known
 
 
@@ -99,27 +103,29 @@ def calls_named(k: Knowledge, identity: str, name: str) -> list[ir.Call]:
     return table.get(name, [])
 
 
-def guarded_calls(body: tuple[ir.Stmt, ...], around: Around) -> Iterator[tuple[ir.Call, Around]]:
+def guarded_calls(body: tuple[ir.Stmt, ...]) -> tuple[GuardedCall, ...]:
     """Every call of a body with the try and with statements around it, innermost first."""
-    for statement in body:
-        for part in expressions(statement):
-            for e in walk(part):
-                if isinstance(e, ir.Call):
-                    yield e, around
-        if isinstance(statement, ir.Try):
-            yield from guarded_calls(statement.body, (statement, *around))
-            for handler in statement.handlers:
-                yield from guarded_calls(handler.body, around)
-            yield from guarded_calls(statement.orelse, around)
-            yield from guarded_calls(statement.final, around)
-        elif isinstance(statement, ir.With):
-            yield from guarded_calls(statement.body, (statement, *around))
-        elif isinstance(statement, ir.If | ir.While | ir.For):
-            yield from guarded_calls(statement.body, around)
-            yield from guarded_calls(statement.orelse, around)
-        elif isinstance(statement, ir.Match):
-            for case in statement.cases:
-                yield from guarded_calls(case.body, around)
+    return _guarded(body, (), lambda statement: _calls(walk(part) for part in expressions(statement)))
+
+
+def _guarded(
+    body: tuple[ir.Stmt, ...], around: Around, calls_in: Callable[[ir.Stmt], list[ir.Call]]
+) -> tuple[GuardedCall, ...]:
+    found: list[GuardedCall] = []
+    stack = [(statement, around) for statement in reversed(body)]
+    while stack:
+        statement, outer = stack.pop()
+        found += [(call, outer) for call in calls_in(statement)]
+        inner = (statement, *outer) if isinstance(statement, ir.Try | ir.With) else outer
+        first, *others = blocks(statement) or ((),)
+        for block in reversed(others):
+            stack += [(nested, outer) for nested in reversed(block)]
+        stack += [(nested, inner) for nested in reversed(first)]
+    return tuple(found)
+
+
+def _calls(expressions_: Iterable[Iterable[ir.Expr]]) -> list[ir.Call]:
+    return [part for parts in expressions_ for part in parts if isinstance(part, ir.Call)]
 
 
 def escaping(k: Knowledge, identity: str, around: Around, exception: str) -> str | None:
@@ -141,9 +147,15 @@ def escaping(k: Knowledge, identity: str, around: Around, exception: str) -> str
 
 
 def swallows(k: Knowledge, identity: str, statement: ir.With, exception: str) -> bool:
-    """Whether one of the contexts of a `with` statement stops the exception."""
+    """Whether one of the contexts of a `with` statement stops the exception, or lets all ranks raise together."""
+    if any(_agrees_on_errors(k, identity, item.context) for item in statement.items):
+        return True
     types = [swallowed_types(k, identity, item.context) for item in statement.items]
     return any(t is not None and handler_catches(k, identity, t, exception) != "no" for t in types)
+
+
+def _agrees_on_errors(k: Knowledge, identity: str, context: ir.Expr) -> bool:
+    return isinstance(context, ir.Call) and meaning_of(k, identity, context).exit == "agreed"
 
 
 def swallowed_types(k: Knowledge, identity: str, context: ir.Expr) -> ir.Expr | None:

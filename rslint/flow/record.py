@@ -35,6 +35,12 @@ class Source(msgspec.Struct, frozen=True, array_like=True):
     part: str = ""
 
 
+def place_of(source: Source) -> tuple[object, ...]:
+    """A total order of sources of one kind: by place, then by the chain that leads there."""
+    chain = tuple((step.site, step.text) for step in source.steps)
+    return (source.text, source.site, chain, source.axis, source.origin, source.part, source.hops)
+
+
 class Reason(msgspec.Struct, frozen=True, array_like=True):
     """Why a call may raise on one rank and not on its peers.
 

@@ -9,7 +9,7 @@ from rslint.flow.forest import RETURN
 from rslint.flow.knowledge import Knowledge
 from rslint.flow.meaning import meaning_of
 from rslint.flow.reasons import calls_named, calls_of, swallowed_types
-from rslint.flow.walked import CallEffect, ContextEffect, Surroundings
+from rslint.flow.walked import CallEffect, ContextEffect, ExitCollective, Surroundings
 from rslint.models import world_size_test
 from rslint.project import ir
 from rslint.project.text import last_name, render, statements
@@ -210,6 +210,8 @@ def _bound(statement: ir.Stmt) -> set[str]:
 def _context(k: Knowledge, identity: str, e: ir.Expr) -> ContextEffect | None:
     if isinstance(e, ir.Call):
         meaning = meaning_of(k, identity, e)
+        if meaning.operation is not None and meaning.exit is not None:
+            return ContextEffect(exit=ExitCollective(meaning.operation, meaning.axis, meaning.exit))
         for target in meaning.target.functions:
             function = k.links.ir(target)
             if is_context_manager(function) and target in k.effects:

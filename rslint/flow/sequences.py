@@ -11,6 +11,11 @@ from rslint.flow.order import in_order
 Visible = Callable[[str], bool]
 
 
+def everything(_: str) -> bool:
+    """The view that sees the collectives of every axis."""
+    return True
+
+
 @dataclass
 class Comparison:
     """Canonical forms under one view: collectives whose group axis is not `visible` are left out, sites and effect-free

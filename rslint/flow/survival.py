@@ -197,7 +197,7 @@ def _stop(
 
 
 def _kills(k: Knowledge, identity: str, handler: ir.Handler) -> bool:
-    for call, _ in guarded_calls(handler.body, ()):
+    for call, _ in guarded_calls(handler.body):
         target = meaning_of(k, identity, call).target
         if terminates(k.models, target.external, target.text):
             return True

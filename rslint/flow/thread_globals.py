@@ -18,6 +18,8 @@ def global_sources(k: Knowledge, function: ir.Function, name: str) -> Sources:
     if known is None:
         found: list[Source] = []
         for writer in k.links.storing_in(module, name):
+            if name not in k.links.local_names(writer).outer:
+                continue
             body = k.links.ir(writer).body
             declared = [s for s in statements(body) if isinstance(s, ir.Scope) and name in s.names]
             if declared and _on_thread(k, writer, 3):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from rslint.flow.forest import RETURN, Forest, Site
 from rslint.flow.implied import implied
 from rslint.project import ir
-from rslint.project.text import expressions, statements, walk
+from rslint.project.text import children, expressions, statements, walk
 
 Raised = Callable[[str], int]
 _EXPRESSIONS = (
@@ -85,12 +85,28 @@ class Surroundings:
 
 
 @dataclass(frozen=True)
+class ExitCollective:
+    """A collective that runs when a block is left: `when` is "completed" (only without an exception), "always" or
+    "agreed" (always, and then all ranks raise what one of them has raised)."""
+
+    operation: str
+    axis: str
+    when: str
+
+
+@dataclass(frozen=True)
 class ContextEffect:
-    """`generator` is the tree of a @contextmanager with its yields; else `enter` and `leave` are those of a class."""
+    """`generator` is the tree of a @contextmanager with its yields; else `enter` and `leave` are those of a class.
+    `exit` is the collective that a context of a library runs when its block is left."""
 
     generator: int | None = None
     enter: int = RETURN
     leave: int = RETURN
+    exit: ExitCollective | None = None
+
+    @property
+    def trees(self) -> tuple[int, ...]:
+        return (self.generator or RETURN, self.enter, self.leave)
 
 
 @dataclass
@@ -118,8 +134,8 @@ class Walk:
     def calls_in(self, e: ir.Expr) -> bool:
         known = self._calling.get(id(e))
         if known is None:
-            known = any(isinstance(part, ir.Call | ir.Yield) for part in walk(e))
-            self._calling[id(e)] = known
+            here = isinstance(e, ir.Call | ir.Yield)
+            known = self._calling[id(e)] = here or any(self.calls_in(part) for part in children(e))
         return known
 
     def effective(self, node: ir.Stmt | ir.Expr) -> bool:
@@ -159,8 +175,7 @@ def _enters(w: Walk, s: ir.Stmt) -> bool:
     """Whether entering or leaving one of the contexts of a `with` statement may run a collective."""
     contexts = [w.around.context(item.context) for item in s.items] if isinstance(s, ir.With) else []
     return any(
-        w.forest.operational(tree)
+        context.exit is not None or any(map(w.forest.operational, context.trees))
         for context in contexts
         if context is not None
-        for tree in (context.generator or RETURN, context.enter, context.leave)
     )

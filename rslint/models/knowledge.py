@@ -24,10 +24,9 @@ class Collective:
 
     Arguments are given as keyword and position (0-based, None where it can only be a keyword). `agrees` are
     the arguments that hold the same value on every rank afterwards, `result_agrees` whether the result does.
-    `parent`: all ranks of the *parent* group take part, not only those of the group that is made or ended.
-    `at_exit`: a context manager whose exit is the collective. An error of an argument in `captures` does not
-    skip the operation. `members` is the argument that lists who is in a group that is made; where the flag
-    `members_alone` is true only they take part.
+    `at_exit`: a context manager whose exit is the collective, and when that runs (`schema.Exit`). An error of an
+    argument in `captures` does not skip the operation. `members` is the argument that lists who is in a group that is
+    made; where the flag `members_alone` is true only they take part.
     """
 
     kind: str
@@ -36,11 +35,7 @@ class Collective:
     receiver_is_group: bool
     agrees: tuple[tuple[str, int | None], ...]
     result_agrees: bool
-    source: tuple[str, int | None] | None
-    destination: tuple[str, int | None] | None
-    parent: bool
-    at_exit: bool
-    asynchronous: str | None
+    at_exit: schema.Exit | None
     captures: tuple[str, ...]
     members: tuple[str, int | None] | None
     members_alone: tuple[str, int | None] | None
@@ -105,7 +100,9 @@ class Models:
     common_method_names: frozenset[str]
     markers: tuple[str, ...]
     ordering: OrderingModels
-    memory: dict[tuple[str, str, str | None], object] = field(default_factory=dict, compare=False, repr=False)
+    memory: dict[tuple[object, str, str | None], object] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
 
 _STRENGTHS = {
@@ -276,11 +273,7 @@ def _collective(table: schema.CollectiveTable, last: str) -> Collective:
         receiver_is_group=table.receiver_is_group,
         agrees=tuple(one for one in agrees if one is not None),
         result_agrees="result" in table.agrees,
-        source=argument(table.source),
-        destination=argument(table.destination),
-        parent=table.parent,
         at_exit=table.exit,
-        asynchronous=table.asynchronous,
         captures=table.captures,
         members=argument(table.members),
         members_alone=argument(table.members_alone),

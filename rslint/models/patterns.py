@@ -105,6 +105,8 @@ class CallTable(Generic[T]):
     spelled: tuple[tuple[Names, T], ...]
     by_method: dict[str, tuple[_Method[T], ...]]
     by_pattern: tuple[_Method[T], ...]
+    any_glob: Names
+    any_spelled: Names
     memory: dict[tuple[str | None, str, tuple[str, ...]], Hit[T] | None] = field(
         default_factory=dict, compare=False, repr=False
     )
@@ -112,14 +114,16 @@ class CallTable(Generic[T]):
     def find(self, external: str | None, text: str, types: tuple[str, ...] = ()) -> Hit[T] | None:
         """The table for a call that leaves the project as `external` (None: it does not, or nobody knows)."""
         key = (external, text, types)
-        if key not in self.memory:
-            self.memory[key] = self._find(external, text, types)
-        return self.memory[key]
+        try:
+            return self.memory[key]
+        except KeyError:
+            hit = self.memory[key] = self._find(external, text, types)
+            return hit
 
     def named(self, external: str) -> T | None:
         """The table whose `names` hold this dotted name."""
         found = self.exact.get(external)
-        if found is not None:
+        if found is not None or external not in self.any_glob:
             return found
         return next((value for pattern, value in self.globs if external in pattern), None)
 
@@ -128,7 +132,7 @@ class CallTable(Generic[T]):
             value = self.named(external)
             if value is not None:
                 return Hit(value, "model")
-        else:
+        elif text in self.any_spelled:
             for pattern, value in self.spelled:
                 if text in pattern:
                     return Hit(value, "name")
@@ -186,4 +190,12 @@ def call_table(entries: Sequence[Entry[T]]) -> CallTable[T]:
             patterns = names(one for one in entry.methods if _GLOB.search(one))
             by_pattern.append(_Method(patterns, excluded, entry.receivers, entry.value))
     methods = {name: tuple(found) for name, found in by_method.items()}
-    return CallTable(exact, tuple(globs), tuple(spelled), methods, tuple(by_pattern))
+    return CallTable(
+        exact,
+        tuple(globs),
+        tuple(spelled),
+        methods,
+        tuple(by_pattern),
+        any_glob=names(name for entry in entries for name in entry.names if _GLOB.search(name)),
+        any_spelled=names(name for entry in entries for name in entry.spelled),
+    )

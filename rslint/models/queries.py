@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
-from rslint.models.knowledge import Collective, Models
+from rslint.models.knowledge import Collective, Models, RankTest
 from rslint.models.patterns import last_part
 
 T = TypeVar("T")
@@ -60,11 +60,15 @@ class LocalState:
     kind: str
 
 
-def _remember(models: Models, question: str, text: str, dotted: str | None, compute: Callable[[], T]) -> T:
+def _remember(
+    question: Callable[[Models, str, str | None], T], models: Models, text: str, dotted: str | None
+) -> T:
     key = (question, text, dotted)
-    if key not in models.memory:
-        models.memory[key] = compute()
-    return cast(T, models.memory[key])
+    try:
+        return cast(T, models.memory[key])
+    except KeyError:
+        answer = models.memory[key] = question(models, text, dotted)
+        return answer
 
 
 def collective_of(
@@ -86,7 +90,7 @@ def rank_predicate(models: Models, text: str, dotted: str | None) -> RankPredica
     `text` is dotted source text such as `self.tp_rank` or `get_pp_group().is_last_rank`, `dotted` its name
     outside the project. Values that only sound like a rank (`lora_rank`, upper-case flags) are none.
     """
-    return _remember(models, "rank", text, dotted, lambda: _rank_predicate(models, text, dotted))
+    return _remember(_rank_predicate, models, text, dotted)
 
 
 def _rank_predicate(models: Models, text: str, dotted: str | None) -> RankPredicate | None:
@@ -97,7 +101,7 @@ def _rank_predicate(models: Models, text: str, dotted: str | None) -> RankPredic
         last = last_part(text)
         if last in models.not_ranks or text.rpartition(".")[2].isupper():
             return None
-        known = next((test for patterns, test in models.rank_patterns if last in patterns), None)
+        known = _remember(_named_like_a_rank, models, last, None)
     if known is None:
         return None
     spelled = axis_of(models, text)
@@ -105,15 +109,19 @@ def _rank_predicate(models: Models, text: str, dotted: str | None) -> RankPredic
     return RankPredicate(axis, known.boolean, known.group)
 
 
+def _named_like_a_rank(models: Models, last: str, _: str | None) -> RankTest | None:
+    return next((test for patterns, test in models.rank_patterns if last in patterns), None)
+
+
 def axis_of(models: Models, text: str) -> str:
     """The axis of a group expression, by the last name in it that tells; "?" where none does.
 
     A name that speaks of two axes (`dp_cp_group`) tells nothing; `local_tp_rank` speaks of tp.
     """
-    return _remember(models, "axis", text, None, lambda: _axis_of(models, text))
+    return _remember(_axis_of, models, text, None)
 
 
-def _axis_of(models: Models, text: str) -> str:
+def _axis_of(models: Models, text: str, _: str | None) -> str:
     if text == "None":
         return "world"
     for word in reversed(_WORD.findall(text.lower())):
@@ -154,20 +162,16 @@ def raising(
         if conditional is not None and not conditional.value.keywords.isdisjoint(has_keyword):
             traits = conditional.value
             return Raising(traits.kind, traits.strength, traits.exceptions, conditional.certainty)
-    if hit is None or (hit.certainty == "name" and _contradicted(models, dotted, text)):
+    if hit is None or (hit.certainty == "name" and _remember(_contradicted, models, text, dotted)):
         return None
     traits = hit.value
     return Raising(traits.kind, traits.strength, traits.exceptions, hit.certainty)
 
 
-def _contradicted(models: Models, dotted: str | None, text: str) -> bool:
+def _contradicted(models: Models, text: str, dotted: str | None) -> bool:
     """Whether what is known of a call speaks against what its spelling suggests."""
-
-    def contradicted() -> bool:
-        silent = dotted is not None and models.silents.named(dotted) is not None
-        return silent or text in models.uniform_attributes
-
-    return _remember(models, "contradicted", text, dotted, contradicted)
+    silent = dotted is not None and models.silents.named(dotted) is not None
+    return silent or text in models.uniform_attributes
 
 
 def silent(models: Models, dotted: str | None, text: str) -> bool:
@@ -187,10 +191,10 @@ def local_state(
 
 def uniform(models: Models, dotted: str | None, text: str) -> bool:
     """Whether a call or attribute is the same on all ranks: sizes of groups, configuration, environment."""
-    return _remember(models, "uniform", text, dotted, lambda: _uniform(models, dotted, text))
+    return _remember(_uniform, models, text, dotted)
 
 
-def _uniform(models: Models, dotted: str | None, text: str) -> bool:
+def _uniform(models: Models, text: str, dotted: str | None) -> bool:
     if models.uniforms.find(dotted, text) is not None or text in models.uniform_attributes:
         return True
     return is_world_size(models, text)
@@ -215,10 +219,10 @@ def world_size_test(models: Models, text: str) -> bool | None:
     `text` is one operand without `not`: `world_size > 1`, `1 == self.tp_size`, `dist.is_initialized()`,
     `local_rank != -1`.
     """
-    return _remember(models, "several", text, None, lambda: _world_size_test(models, text))
+    return _remember(_world_size_test, models, text, None)
 
 
-def _world_size_test(models: Models, text: str) -> bool | None:
+def _world_size_test(models: Models, text: str, _: str | None) -> bool | None:
     compared = _COMPARED.fullmatch(text)
     if compared is None:
         bare = text.removesuffix("()")

@@ -13,6 +13,10 @@ StateKind = Literal[
     "filesystem", "clock", "future", "event", "queue", "rpc", "host-allocation", "device-allocation"
 ]
 
+Exit = Literal["completed", "always", "agreed"]
+"""When the collective of a context's exit runs: only where the block was left without an exception, or always; `agreed`
+tells that all ranks then raise what one of them has raised."""
+
 
 class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What all tables share: an unknown key is an error."""
@@ -49,12 +53,8 @@ class CollectiveTable(Calls, frozen=True, kw_only=True):
     kind: str | None = None
     parameters: tuple[str, ...] = ()
     group: str | None = None
-    source: str | None = None
-    destination: str | None = None
     agrees: tuple[str, ...] = ()
-    parent: bool = False
-    exit: bool = False
-    asynchronous: str | None = None
+    exit: Exit | None = None
     captures: tuple[str, ...] = ()
     receiver_is_group: bool = False
     members: str | None = None

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
 from typing import Any
 
-from rslint.project.definitions import dotted_text, own_statements
+from rslint.project.definitions import dotted_text
 from rslint.project.facts import BindingFacts
 
 
-def attribute_bindings(method: Any, identity: str, receiver: str) -> list[BindingFacts]:
+def attribute_bindings(assignments: Iterable[ast.stmt], identity: str, receiver: str) -> list[BindingFacts]:
+    """Bindings a method's assignments make of attributes of its `receiver`."""
+
     def attribute_name(target: ast.AST) -> str:
         if (
             isinstance(target, ast.Attribute)
@@ -20,9 +23,7 @@ def attribute_bindings(method: Any, identity: str, receiver: str) -> list[Bindin
         return ""
 
     return [
-        binding
-        for statement in own_statements(method.body)
-        for binding in bindings_of(statement, identity, attribute_name)
+        binding for statement in assignments for binding in bindings_of(statement, identity, attribute_name)
     ]
 
 
@@ -97,6 +98,8 @@ def annotation_text(node: ast.expr | None, depth: int = 0) -> str:
     """An annotation as source text; a string annotation's own text; "" where it holds anything unusual."""
     if node is None or depth > 8:
         return ""
+    if isinstance(node, ast.Name):
+        return node.id
     if isinstance(node, ast.Constant):
         return node.value if isinstance(node.value, str) else str(node.value) if node.value is None else ""
     if isinstance(node, ast.Subscript):

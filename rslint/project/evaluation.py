@@ -31,7 +31,15 @@ _MOST_CANDIDATES = 24
 def evaluate(links: Links, function: str, expression: ir.Expr, depth: int) -> Entities:
     """The entities an expression of `function` may denote, in order of discovery. What may be very many things (a
     method that every layer of a model overrides) tells nothing and costs much: then there is no answer."""
-    found = _evaluate(links, function, expression, depth) if depth > 0 else ()
+    return _told(_evaluate(links, function, expression, depth)) if depth > 0 else ()
+
+
+def members_of(links: Links, receivers: Entities, name: str, depth: int) -> Entities:
+    """What the attribute `name` of these entities may denote, with the same limit."""
+    return _told(unique(m for one in receivers for m in member_entities(links, one, name, depth)))
+
+
+def _told(found: Entities) -> Entities:
     return found if len(found) <= _MOST_CANDIDATES else ()
 
 
@@ -39,8 +47,7 @@ def _evaluate(links: Links, function: str, expression: ir.Expr, depth: int) -> E
     if isinstance(expression, ir.Name):
         return name_entities(links, function, expression.id, depth)
     if isinstance(expression, ir.Attribute):
-        receivers = evaluate(links, function, expression.value, depth)
-        return unique(m for one in receivers for m in member_entities(links, one, expression.attr, depth))
+        return members_of(links, evaluate(links, function, expression.value, depth), expression.attr, depth)
     if isinstance(expression, ir.Call):
         return _call(links, function, expression, depth)
     if isinstance(expression, (ir.Await, ir.NamedExpr, ir.Starred)):

@@ -10,8 +10,8 @@ from __future__ import annotations
 import msgspec
 
 
-class Record(msgspec.Struct, frozen=True, array_like=True):
-    """What all records share: frozen, compared by value, encoded as arrays."""
+class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What all records share: frozen, compared by value, encoded as arrays, never part of a cycle."""
 
 
 class ParameterFacts(Record, frozen=True, array_like=True):

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import sys
 import threading
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from rslint.project.lower import lower_file
 from rslint.project.parsing import parse, problem_of, without_cycle_collection
 from rslint.project.project import Project
 from rslint.project.scan import DEFAULT_MARKERS, any_marker, words_of
+from rslint.project.scope_tree import file_scope
 from rslint.project.source import SourceFile, Unreadable, read_source
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -75,17 +77,14 @@ def build_index(project: Project, jobs: int | None = None) -> Index:
             data[file.module] = source.data
     markers = tuple(getattr(project.models, "markers", ())) or DEFAULT_MARKERS
     marked = any_marker(data.values(), markers)
-    words: dict[str, list[str]] = {}
-    defined: dict[str, list[str]] = {}
-    called: dict[str, list[str]] = {}
-    bases: dict[str, list[str]] = {}
+    words, defined, called, bases = [defaultdict[str, list[str]](list) for _ in range(4)]
     facts: dict[str, bytes] = {}
     lowered: dict[str, bytes] = {}
     with without_cycle_collection():
         for scanned in _scan_all([(files[module], data[module]) for module in files], marked, jobs):
             for table, found in zip((words, defined, called, bases), scanned.tables, strict=True):
                 for word in found.split():
-                    table.setdefault(word, []).append(scanned.module)
+                    table[word].append(scanned.module)
             if scanned.facts is not None:
                 facts[scanned.module] = scanned.facts
             if scanned.lowered is not None:
@@ -93,7 +92,18 @@ def build_index(project: Project, jobs: int | None = None) -> Index:
             if scanned.unreadable is not None:
                 unreadable.append(scanned.unreadable)
     unreadable.sort(key=lambda problem: (str(problem.path), problem.row, problem.column))
-    return Index(project, files, data, facts, lowered, words, defined, called, bases, tuple(unreadable))
+    return Index(
+        project,
+        files,
+        data,
+        facts,
+        lowered,
+        words=dict(words),
+        defined=dict(defined),
+        called=dict(called),
+        bases=dict(bases),
+        unreadable=tuple(unreadable),
+    )
 
 
 def unique_modules(files: Sequence[SourceFile]) -> list[SourceFile]:
@@ -161,9 +171,9 @@ def _scan(file: SourceFile, data: bytes, marked: bool) -> _Scanned:
         return _Scanned(file.module, nothing, None, None, Unreadable(file.path, *problem_of(error)))
     if not marked:
         return _Scanned(file.module, nothing, None, None, None)
-    facts = extract_facts(tree, file.module, file.is_package)
-    yields = [number for number, row in enumerate(source.rows, 1) if "yield" in row]
-    lowered = encode_functions(lower_file(tree, file.module, file.is_package, yields))
+    scope = file_scope(tree, file.module)
+    facts = extract_facts(scope, file.is_package)
+    lowered = encode_functions(lower_file(scope, file.is_package))
     tables = (
         words_of(data).decode(errors="replace"),
         " ".join(defined_names(facts)),

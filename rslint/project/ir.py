@@ -2,8 +2,9 @@
 
 One function at a time is lowered from `ast` (see `rslint.project.lower`). Every node carries a `Span` whose rows
 count from 1 and whose columns are UTF-8 byte offsets from 0, as `ast` has them; faces turn them into characters.
-Nodes are msgspec structs: frozen, compared by value, encoded with `msgspec.msgpack`. Analyses that attach facts to
-one occurrence of a node key them by `id(node)` while they hold the function.
+Nodes are msgspec structs: frozen, compared by value, encoded with `msgspec.msgpack`; they form trees, so the collector
+of cycles need not know them (`gc=False`). Analyses that attach facts to one occurrence of a node key them by `id(node)`
+while they hold the function.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import msgspec
 
 
-class Span(msgspec.Struct, frozen=True, array_like=True):
+class Span(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A half-open source range: rows from 1, columns in UTF-8 bytes from 0."""
 
     row: int
@@ -20,7 +21,7 @@ class Span(msgspec.Struct, frozen=True, array_like=True):
     end_column: int
 
 
-class Node(msgspec.Struct, frozen=True, tag=True, array_like=True):
+class Node(msgspec.Struct, frozen=True, tag=True, array_like=True, gc=False):
     """What all nodes share: the place they were lowered from."""
 
     span: Span
@@ -46,7 +47,7 @@ class Attribute(Node, frozen=True, tag=True, array_like=True):
     attr: str
 
 
-class Keyword(msgspec.Struct, frozen=True, array_like=True):
+class Keyword(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A keyword argument; `name` is None for `**value`."""
 
     name: str | None
@@ -101,7 +102,7 @@ class Collection(Node, frozen=True, tag=True, array_like=True):
     items: tuple[Expr, ...]
 
 
-class Generator(msgspec.Struct, frozen=True, array_like=True):
+class Generator(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One `for target in iterable if …` clause of a comprehension."""
 
     target: Expr
@@ -228,7 +229,7 @@ class Try(Node, frozen=True, tag=True, array_like=True):
     is_star: bool
 
 
-class WithItem(msgspec.Struct, frozen=True, array_like=True):
+class WithItem(msgspec.Struct, frozen=True, array_like=True, gc=False):
     context: Expr
     target: Expr | None
 
@@ -239,7 +240,7 @@ class With(Node, frozen=True, tag=True, array_like=True):
     is_async: bool
 
 
-class Case(msgspec.Struct, frozen=True, array_like=True):
+class Case(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One `case`. `values` are the expressions compared, `captures` the names bound, `irrefutable` true for
     `case _` and `case name` without a guard."""
 
@@ -291,7 +292,7 @@ Stmt = (
 )  # fmt: skip
 
 
-class Parameter(msgspec.Struct, frozen=True, array_like=True):
+class Parameter(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """`kind`: "positional" (also positional-only), "keyword", "args" or "kwargs"."""
 
     name: str
@@ -300,7 +301,7 @@ class Parameter(msgspec.Struct, frozen=True, array_like=True):
     default: Expr | None
 
 
-class Function(msgspec.Struct, frozen=True, tag=True):
+class Function(msgspec.Struct, frozen=True, tag=True, gc=False):
     """One function, method, lambda-free; `identity` is "package.module:Outer.inner" (`<locals>` left out).
     A module's top level is a function too, with identity "package.module:"."""
 

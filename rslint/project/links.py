@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from rslint.project import evaluation, hierarchy, members
+from rslint.project.anatomy import Dissected
 from rslint.project.common_names import COMMON_METHODS
 from rslint.project.entities import LINKS, Entities, Entity, is_type_name
 from rslint.project.facts import BindingFacts, ClassFacts, FunctionFacts
@@ -22,11 +23,13 @@ from rslint.project.ir import (
     Name,
     NamedExpr,
     Return,
+    Stmt,
     Subscript,
 )
-from rslint.project.scopes import LocalNames, local_names, nodes
+from rslint.project.scopes import LocalNames, local_names
 from rslint.project.source import Source
 from rslint.project.store import FactStore, module_of
+from rslint.project.text import statements
 
 T = TypeVar("T")
 
@@ -97,6 +100,10 @@ class Links:
         identities."""
         return self.store.lowered(function)
 
+    def anatomy(self, function: str) -> tuple[Dissected, ...]:
+        """The statements of a function with the expressions they evaluate. Raises KeyError for unknown identities."""
+        return self.store.dissected(function)
+
     def source(self, identity: str) -> Source:
         """The source of a module, function or class. Raises KeyError for unknown modules."""
         return self.store.source(identity)
@@ -152,8 +159,12 @@ class Links:
     def resolve(self, function: str, expression: Expr) -> Target:
         """What a call, or a reference to something callable, in `function` reaches."""
         callee = expression.func if isinstance(expression, Call) else expression
-        found = self.evaluate(function, callee, LINKS)
-        receivers = self._receivers(function, callee)
+        receivers: Entities = ()
+        if isinstance(callee, Attribute):
+            receivers = self.evaluate(function, callee.value, LINKS)
+            found = evaluation.members_of(self, receivers, callee.attr, LINKS)
+        else:
+            found = self.evaluate(function, callee, LINKS)
         reached: set[str] = set()
         external: list[str] = []
         constructs: list[str] = []
@@ -190,9 +201,6 @@ class Links:
         """ClassIds and external dotted types the expression's value may have, in order of discovery."""
         return type_names(self.evaluate(function, expression, LINKS))
 
-    def _receivers(self, function: str, callee: Expr) -> Entities:
-        return self.evaluate(function, callee.value, LINKS) if isinstance(callee, Attribute) else ()
-
     def _called_as(self, entity: Entity) -> tuple[str, ...]:
         order = self.mro(entity.name)
         if found := hierarchy.inherited_methods(self, order, "__call__"):
@@ -221,9 +229,10 @@ class Links:
 
     def remember(self, key: Hashable, compute: Callable[[], T]) -> T:
         """The value computed for this key, once."""
-        if key not in self._memory:
-            self._memory[key] = compute()
-        value: T = self._memory[key]
+        try:
+            value: T = self._memory[key]
+        except KeyError:
+            value = self._memory[key] = compute()
         return value
 
     def evaluate(self, function: str, expression: Expr, depth: int) -> Entities:
@@ -263,12 +272,12 @@ class Links:
     def local_names(self, function: str) -> LocalNames:
         """The local bindings of a function."""
         if function not in self._locals:
-            self._locals[function] = local_names(self.ir(function))
+            self._locals[function] = local_names(self.ir(function), self.anatomy(function))
         return self._locals[function]
 
     def returned_values(self, function: str) -> tuple[Expr, ...]:
         """The expressions a function returns, without constants."""
-        return self.remember(("return values", function), lambda: _returned_values(self.ir(function)))
+        return self.remember(("return values", function), lambda: _returned_values(self.ir(function).body))
 
     def top_level(self, module: str, name: str) -> list[Entity]:
         """The functions and classes a module defines under this name."""
@@ -330,8 +339,6 @@ def text_of(expression: Expr) -> str:
     return text_of(expression.value) if isinstance(expression, (Await, NamedExpr)) else ""
 
 
-def _returned_values(function: Function) -> tuple[Expr, ...]:
-    values = [
-        node.value for node in nodes(function.body) if isinstance(node, Return) and node.value is not None
-    ]
+def _returned_values(body: tuple[Stmt, ...]) -> tuple[Expr, ...]:
+    values = [s.value for s in statements(body) if isinstance(s, Return) and s.value is not None]
     return tuple(value for value in values if not isinstance(value, Constant))

@@ -6,13 +6,12 @@ All functions of a file are lowered from its tree where it is indexed; each is d
 from __future__ import annotations
 
 import ast
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rslint.project import ir
-from rslint.project.definitions import DEFINITIONS, Definition, definitions, imported_names
+from rslint.project.definitions import DEFINITIONS, Definition, imported_names
 from rslint.project.lower_expression import (
     DEPTH_LIMIT,
     constant,
@@ -22,6 +21,7 @@ from rslint.project.lower_expression import (
     operator_text,
     span_of,
 )
+from rslint.project.scope_tree import Scope, nested_scopes
 
 
 @dataclass(frozen=True)
@@ -33,75 +33,47 @@ class Setting:
     identities: dict[int, str]
 
 
-def lower_definition(
-    node: Definition,
-    identity: str,
-    owner: str | None,
-    is_package: bool = False,
-    may_yield: bool = True,
-) -> ir.Function:
-    """Lower a parsed `def`, or the body of a `class` as the function that executes it."""
-    setting = _setting(node.body, identity, is_package)
+def lower_scope(scope: Scope, is_package: bool = False) -> ir.Function:
+    """Lower a parsed `def`, the body of a `class` as the function that executes it, or a module's top level;
+    definitions in it are `Define` statements."""
+    if isinstance(scope.node, ast.Module):
+        return _lower_module(scope, scope.node, is_package)
+    node = scope.node
     is_class = isinstance(node, ast.ClassDef)
     return ir.Function(
-        identity=identity,
+        identity=scope.identity,
         name=node.name,
-        owner=owner,
+        owner=scope.owner or None,
         parameters=() if isinstance(node, ast.ClassDef) else _parameters(node.args),
         decorators=lower_all(node.decorator_list),
         returns=None if isinstance(node, ast.ClassDef) else lower_optional(node.returns),
-        body=_block(node.body, setting, 0),
+        body=_block(node.body, _setting(scope, is_package), 0),
         is_async=isinstance(node, ast.AsyncFunctionDef),
-        is_generator=may_yield and not is_class and has_yield(node.body),
+        is_generator=scope.uses.may_yield and not is_class and has_yield(node.body),
         span=span_of(node),
     )
 
 
-def lower_module(tree: ast.Module, module: str, is_package: bool = False) -> ir.Function:
-    """Lower a module's top level; definitions are `Define` statements."""
-    identity = module + ":"
+def _lower_module(scope: Scope, tree: ast.Module, is_package: bool) -> ir.Function:
     last = tree.body[-1] if tree.body else None
     end = (last.end_lineno or 1, last.end_col_offset or 0) if last else (1, 0)
     return ir.Function(
-        identity=identity,
+        identity=scope.identity,
         name="",
         owner=None,
         parameters=(),
         decorators=(),
         returns=None,
-        body=_block(tree.body, _setting(tree.body, identity, is_package), 0),
+        body=_block(tree.body, _setting(scope, is_package), 0),
         is_async=False,
         is_generator=False,
         span=ir.Span(1, 0, *end),
     )
 
 
-def lower_file(
-    tree: ast.Module, module: str, is_package: bool = False, yield_rows: Sequence[int] | None = None
-) -> dict[str, ir.Function]:
-    """Every function, method and module top level of one parsed file by identity, classes' bodies included.
-    `yield_rows`, ascending, are the rows that hold the word `yield`: only where one lies in a function is it looked for
-    in its tree."""
-    found = {module + ":": lower_module(tree, module, is_package)}
-    for node, identity, owner in nested_definitions(tree.body, module + ":"):
-        may_yield = yield_rows is None or (
-            bisect_right(yield_rows, node.end_lineno or node.lineno) > bisect_left(yield_rows, node.lineno)
-        )
-        found[identity] = lower_definition(node, identity, owner, is_package, may_yield=may_yield)
-    return found
-
-
-def nested_definitions(
-    body: Sequence[ast.AST], prefix: str, owner: str | None = None
-) -> Iterator[tuple[Definition, str, str | None]]:
-    """Every definition below a scope: node, identity and the class it stands in directly."""
-    pending = [(body, prefix, owner)]
-    while pending:
-        body, prefix, owner = pending.pop()
-        for node, name in definitions(body):
-            identity = prefix + name
-            yield node, identity, owner
-            pending.append((node.body, identity + ".", identity if isinstance(node, ast.ClassDef) else None))
+def lower_file(top: Scope, is_package: bool = False) -> dict[str, ir.Function]:
+    """Every function, method and module top level of one parsed file by identity, classes' bodies included."""
+    return {scope.identity: lower_scope(scope, is_package) for scope in (top, *nested_scopes(top))}
 
 
 def has_yield(body: Sequence[ast.AST]) -> bool:
@@ -116,41 +88,39 @@ def has_yield(body: Sequence[ast.AST]) -> bool:
     return False
 
 
-def _setting(body: Sequence[ast.stmt], identity: str, is_package: bool) -> Setting:
-    module, _, qualified = identity.partition(":")
-    prefix = f"{module}:{qualified}." if qualified else identity
-    identities = {id(node): prefix + name for node, name in definitions(body)}
-    return Setting(module, is_package, identities)
+def _setting(scope: Scope, is_package: bool) -> Setting:
+    identities = {id(inner.node): inner.identity for inner in scope.inner}
+    return Setting(scope.identity.partition(":")[0], is_package, identities)
 
 
 def _parameters(arguments: ast.arguments) -> tuple[ir.Parameter, ...]:
-    def parameter(node: ast.arg, kind: str, default: ast.expr | None = None) -> ir.Parameter:
-        annotation = lower_optional(node.annotation)
-        return ir.Parameter(node.arg, kind, annotation, lower_optional(default))
-
     positional = [*arguments.posonlyargs, *arguments.args]
     missing: list[ast.expr | None] = [None] * (len(positional) - len(arguments.defaults))
     found = [
-        parameter(node, "positional", value)
+        _parameter(node, "positional", value)
         for node, value in zip(positional, missing + list(arguments.defaults), strict=True)
     ]
     if arguments.vararg:
-        found.append(parameter(arguments.vararg, "args"))
+        found.append(_parameter(arguments.vararg, "args"))
     found += [
-        parameter(node, "keyword", value)
+        _parameter(node, "keyword", value)
         for node, value in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
     ]
     if arguments.kwarg:
-        found.append(parameter(arguments.kwarg, "kwargs"))
+        found.append(_parameter(arguments.kwarg, "kwargs"))
     return tuple(found)
 
 
+def _parameter(node: ast.arg, kind: str, default: ast.expr | None = None) -> ir.Parameter:
+    return ir.Parameter(node.arg, kind, lower_optional(node.annotation), lower_optional(default))
+
+
 def _block(body: Sequence[ast.stmt], setting: Setting, depth: int) -> tuple[ir.Stmt, ...]:
-    return tuple([_statement(node, setting, depth) for node in body])
+    return tuple([_statement(node, setting, depth) for node in body]) if body else ()
 
 
-def _statement(node: ast.stmt, setting: Setting, depth: int) -> ir.Stmt:
-    span = span_of(node)
+def _statement(node: Any, setting: Setting, depth: int) -> ir.Stmt:
+    span = ir.Span(node.lineno, node.col_offset, node.end_lineno, node.end_col_offset)
     if depth > DEPTH_LIMIT:
         return ir.ExprStmt(span, ir.Other(span, "too-deep", ()))
     return _STATEMENTS.get(type(node), _unknown)(node, span, setting, depth + 1)
@@ -170,8 +140,8 @@ def _annotated(node: ast.AnnAssign, span: ir.Span, setting: Setting, depth: int)
 
 
 def _augmented(node: ast.AugAssign, span: ir.Span, setting: Setting, depth: int) -> ir.Stmt:
-    target, value = lower_all((node.target, node.value))
-    return ir.Assign(span, (target,), value, operator=operator_text(node.op))
+    target, value = lower_expression(node.target), lower_expression(node.value)
+    return ir.Assign(span, (target,), value, None, operator_text(node.op))
 
 
 def _type_alias(node: Any, span: ir.Span, setting: Setting, depth: int) -> ir.Stmt:
@@ -206,7 +176,7 @@ def _while(node: ast.While, span: ir.Span, setting: Setting, depth: int) -> ir.S
 
 
 def _for(node: ast.For | ast.AsyncFor, span: ir.Span, setting: Setting, depth: int) -> ir.Stmt:
-    target, iterable = lower_all((node.target, node.iter))
+    target, iterable = lower_expression(node.target), lower_expression(node.iter)
     body, orelse = _block(node.body, setting, depth), _block(node.orelse, setting, depth)
     return ir.For(span, target, iterable, body, orelse, isinstance(node, ast.AsyncFor))
 

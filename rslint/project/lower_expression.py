@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from rslint.project import ir
@@ -12,6 +13,7 @@ DEPTH_LIMIT = 100
 """Expressions nested deeper than this become `Other("too-deep")`: whoever walks the tree may recurse
 safely."""
 
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _OPERATORS: dict[type[ast.AST], str] = {
     ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Is: "is",
     ast.IsNot: "is not", ast.In: "in", ast.NotIn: "not in", ast.And: "and", ast.Or: "or", ast.Not: "not",
@@ -32,12 +34,14 @@ def span_of(node: Any) -> ir.Span:
     return ir.Span(node.lineno, node.col_offset, node.end_lineno, node.end_col_offset)
 
 
-def lower_expression(node: ast.expr, depth: int = 0) -> ir.Expr:
+def lower_expression(node: Any, depth: int = 0) -> ir.Expr:
     """The expression as IR; never raises RecursionError."""
+    span = ir.Span(node.lineno, node.col_offset, node.end_lineno, node.end_col_offset)
     if depth > DEPTH_LIMIT:
-        return ir.Other(span_of(node), "too-deep", ())
-    lower = _LOWERINGS.get(type(node), _unknown)
-    return lower(node, span_of(node), depth + 1)
+        return ir.Other(span, "too-deep", ())
+    if type(node) is ast.Name:  # half of all expressions
+        return ir.Name(span, node.id)
+    return _LOWERINGS.get(type(node), _unknown)(node, span, depth + 1)
 
 
 def lower_optional(node: ast.expr | None, depth: int = 0) -> ir.Expr | None:
@@ -47,32 +51,28 @@ def lower_optional(node: ast.expr | None, depth: int = 0) -> ir.Expr | None:
 
 def lower_all(nodes: Sequence[ast.expr], depth: int = 0) -> tuple[ir.Expr, ...]:
     """Every expression of a sequence, in order."""
+    if len(nodes) < 2:
+        return (lower_expression(nodes[0], depth),) if nodes else ()
     return tuple([lower_expression(node, depth) for node in nodes])
-
-
-def _name(node: ast.Name, span: ir.Span, depth: int) -> ir.Expr:
-    return ir.Name(span, node.id)
 
 
 def constant(value: object, span: ir.Span) -> ir.Constant:
     """A literal; values that cannot be serialised (bytes, big integers, lone surrogates) are left out."""
-    kind = type(value).__name__
     kept: str | int | float | bool | None = None
-    if isinstance(value, (bool, float)):
+    if isinstance(value, str):
+        kept = value if value.isascii() or not _LONE_SURROGATE.search(value) else None
+    elif isinstance(value, (bool, float)):
         kept = value
     elif isinstance(value, int):
         kept = value if -(2**63) <= value < 2**63 else None
-    elif isinstance(value, str):
-        kept = (
-            value
-            if value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)
-            else None
-        )
-    return ir.Constant(span, kind, kept)
+    return ir.Constant(span, type(value).__name__, kept)
 
 
 def _constant(node: ast.Constant, span: ir.Span, depth: int) -> ir.Expr:
-    return constant(node.value, span)
+    value = node.value
+    if type(value) is str and value.isascii():
+        return ir.Constant(span, "str", value)
+    return constant(value, span)
 
 
 def _attribute(node: ast.Attribute, span: ir.Span, depth: int) -> ir.Expr:
@@ -80,8 +80,11 @@ def _attribute(node: ast.Attribute, span: ir.Span, depth: int) -> ir.Expr:
 
 
 def _call(node: ast.Call, span: ir.Span, depth: int) -> ir.Expr:
-    keywords = tuple([ir.Keyword(word.arg, lower_expression(word.value, depth)) for word in node.keywords])
-    return ir.Call(span, lower_expression(node.func, depth), lower_all(node.args, depth), keywords)
+    func, args, keywords = lower_expression(node.func, depth), lower_all(node.args, depth), node.keywords
+    if not keywords:
+        return ir.Call(span, func, args, ())
+    named = [ir.Keyword(word.arg, lower_expression(word.value, depth)) for word in keywords]
+    return ir.Call(span, func, args, tuple(named))
 
 
 def _compare(node: ast.Compare, span: ir.Span, depth: int) -> ir.Expr:
@@ -104,13 +107,12 @@ def _bin_op(node: ast.BinOp, span: ir.Span, depth: int) -> ir.Expr:
 
 
 def _if_exp(node: ast.IfExp, span: ir.Span, depth: int) -> ir.Expr:
-    test, body, orelse = lower_all((node.test, node.body, node.orelse), depth)
-    return ir.IfExp(span, test, body, orelse)
+    test, body = lower_expression(node.test, depth), lower_expression(node.body, depth)
+    return ir.IfExp(span, test, body, lower_expression(node.orelse, depth))
 
 
 def _subscript(node: ast.Subscript, span: ir.Span, depth: int) -> ir.Expr:
-    value, index = lower_all((node.value, node.slice), depth)
-    return ir.Subscript(span, value, index)
+    return ir.Subscript(span, lower_expression(node.value, depth), lower_expression(node.slice, depth))
 
 
 def _slice(node: ast.Slice, span: ir.Span, depth: int) -> ir.Expr:
@@ -153,19 +155,20 @@ def _comprehension(kind: str) -> Callable[..., ir.Expr]:
     return lower
 
 
-def parameter_nodes(arguments: ast.arguments) -> list[ast.arg]:
-    """All parameters in the order they are written."""
-    found = [*arguments.posonlyargs, *arguments.args]
+def parameter_nodes(arguments: ast.arguments) -> list[tuple[ast.arg, str]]:
+    """All parameters in the order they are written, with their kinds as in `ir.Parameter`."""
+    found = [(node, "positional") for node in (*arguments.posonlyargs, *arguments.args)]
     if arguments.vararg:
-        found.append(arguments.vararg)
-    found += arguments.kwonlyargs
+        found.append((arguments.vararg, "args"))
+    if arguments.kwonlyargs:
+        found += [(node, "keyword") for node in arguments.kwonlyargs]
     if arguments.kwarg:
-        found.append(arguments.kwarg)
+        found.append((arguments.kwarg, "kwargs"))
     return found
 
 
 def _lambda(node: ast.Lambda, span: ir.Span, depth: int) -> ir.Expr:
-    names = tuple([parameter.arg for parameter in parameter_nodes(node.args)])
+    names = tuple([parameter.arg for parameter, _ in parameter_nodes(node.args)])
     return ir.Lambda(span, names, lower_expression(node.body, depth))
 
 
@@ -184,21 +187,25 @@ def _named_expr(node: ast.NamedExpr, span: ir.Span, depth: int) -> ir.Expr:
     return ir.NamedExpr(span, *lower_all((node.target, node.value), depth))
 
 
+def _joined(node: ast.JoinedStr, span: ir.Span, depth: int) -> ir.Expr:
+    return ir.Other(span, "fstring", lower_all(_without_literals(node.values), depth))
+
+
+def _formatted(node: ast.FormattedValue, span: ir.Span, depth: int) -> ir.Expr:
+    return ir.Other(span, "fstring", lower_all(_without_literals((node.value, node.format_spec)), depth))
+
+
 def _unknown(node: ast.expr, span: ir.Span, depth: int) -> ir.Expr:
-    """f-strings, template strings and whatever a later Python adds: only the parts matter."""
-    kind = {"JoinedStr": "fstring", "FormattedValue": "fstring", "TemplateStr": "template"}.get(
-        type(node).__name__, "unknown"
-    )
-    parts = [
-        child
-        for child in ast.iter_child_nodes(node)
-        if isinstance(child, ast.expr) and not isinstance(child, ast.Constant)
-    ]
-    return ir.Other(span, kind, lower_all(parts, depth))
+    """Template strings and whatever a later Python adds: only the parts matter."""
+    kind = "template" if type(node).__name__ == "TemplateStr" else "unknown"
+    return ir.Other(span, kind, lower_all(_without_literals(ast.iter_child_nodes(node)), depth))
+
+
+def _without_literals(nodes: Iterable[ast.AST | None]) -> list[ast.expr]:
+    return [node for node in nodes if isinstance(node, ast.expr) and not isinstance(node, ast.Constant)]
 
 
 _LOWERINGS: dict[type[ast.AST], Callable[..., ir.Expr]] = {
-    ast.Name: _name,
     ast.Constant: _constant,
     ast.Attribute: _attribute,
     ast.Call: _call,
@@ -209,6 +216,8 @@ _LOWERINGS: dict[type[ast.AST], Callable[..., ir.Expr]] = {
     ast.IfExp: _if_exp,
     ast.Subscript: _subscript,
     ast.Slice: _slice,
+    ast.JoinedStr: _joined,
+    ast.FormattedValue: _formatted,
     ast.Tuple: _display("tuple"),
     ast.List: _display("list"),
     ast.Set: _display("set"),

@@ -23,6 +23,7 @@ class _Layout:
     files: Sequence[Path]
     packages: frozenset[Path]
     namespaces: dict[Path, bool] = field(default_factory=dict)
+    bases: dict[Path, Path] = field(default_factory=dict)
 
     def outermost_package(self, folder: Path) -> Path | None:
         found = None
@@ -37,11 +38,16 @@ class _Layout:
             found = found.parent
         return found
 
-    def source_root(self, path: Path) -> Path:
-        """The folder that must be on sys.path for `path` to be imported under its name."""
-        declared = [root for root in self.roots if root in path.parents]
+    def source_root(self, folder: Path) -> Path:
+        """The folder that must be on sys.path for the modules in `folder` to be imported under their names."""
+        if folder not in self.bases:
+            self.bases[folder] = self._source_root(folder)
+        return self.bases[folder]
+
+    def _source_root(self, folder: Path) -> Path:
+        declared = [root for root in self.roots if root == folder or root in folder.parents]
         base = max(declared, key=lambda root: len(root.parts), default=self.root)
-        package = self.outermost_package(path.parent)
+        package = self.outermost_package(folder)
         if package is None:
             return base
         if package.parent == base or base not in package.parents:
@@ -80,7 +86,7 @@ def name_modules(root: Path, src: Iterable[Path], files: Sequence[Path]) -> tupl
     named: dict[str, SourceFile] = {}
     shadowed: list[Path] = []
     for path in sorted(files, key=lambda file: (file.name != "__init__.py", file)):
-        base = layout.source_root(path)
+        base = layout.source_root(path.parent)
         module = _dotted(path, base)
         if module in named:
             shadowed.append(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Iterable, Sequence
 
 DEFAULT_MARKERS = (
@@ -12,7 +13,9 @@ DEFAULT_MARKERS = (
 )  # fmt: skip
 """What marks a project as one to analyse where the models name nothing."""
 
-_WORD = re.compile(rb"[A-Za-z_\x80-\xff][A-Za-z0-9_\x80-\xff]*")
+_DIGITS = string.digits.encode()
+_IN_WORDS = frozenset((string.ascii_letters + string.digits + "_").encode()) | frozenset(range(0x80, 0x100))
+_SPACED = bytes(byte if byte in _IN_WORDS else ord(" ") for byte in range(0x100))
 
 
 def any_marker(files: Iterable[bytes], markers: Sequence[str]) -> bool:
@@ -23,4 +26,5 @@ def any_marker(files: Iterable[bytes], markers: Sequence[str]) -> bool:
 
 def words_of(data: bytes) -> bytes:
     """Every identifier-like word of a file once, those in strings and comments included, with spaces between."""
-    return b" ".join(frozenset(_WORD.findall(data)))
+    found = frozenset(data.translate(_SPACED).split())
+    return b" ".join(frozenset([word.lstrip(_DIGITS) for word in found]))

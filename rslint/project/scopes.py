@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import msgspec
 
 from rslint.project import ir
-
-_CARRIERS = frozenset({ir.Keyword, ir.Generator, ir.WithItem})
-_NOT_VISITED = frozenset({ir.Name, ir.Constant, ir.Lambda, ir.Span, ir.Function, ir.Parameter})
-_NO_PARTS = """
-span kind attr operator operators name names identity is_async is_star captures irrefutable annotation
-"""
-_PARTS: dict[type, tuple[str, ...]] = {
-    kind: tuple(name for name in reversed(kind.__struct_fields__) if name not in _NO_PARTS.split())
-    for kind in vars(ir).values()
-    if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind not in _NOT_VISITED
-}
+from rslint.project.anatomy import Dissected
+from rslint.project.text import walk
 
 
 class LocalBinding(msgspec.Struct, frozen=True):
@@ -42,7 +33,7 @@ class LocalNames:
     stars: tuple[str, ...]
 
 
-def local_names(function: ir.Function) -> LocalNames:
+def local_names(function: ir.Function, body: tuple[Dissected, ...]) -> LocalNames:
     """All local bindings of a function, flow-insensitive, comprehension targets included."""
     found: dict[str, list[LocalBinding]] = {}
     outer: set[str] = set()
@@ -51,10 +42,13 @@ def local_names(function: ir.Function) -> LocalNames:
         found.setdefault(parameter.name, []).append(
             LocalBinding("parameter", parameter.annotation, parameter.kind, position)
         )
-    for node in nodes(function.body):
-        if isinstance(node, ir.Scope):
-            outer.update(node.names)
-        for name, binding in _bindings(node):
+    for statement, evaluated in body:
+        if isinstance(statement, ir.Scope):
+            outer.update(statement.names)
+        bound = list(_bindings(statement))
+        for expression in evaluated:
+            bound += _bound_within(expression.parts)
+        for name, binding in bound:
             if name == "*":
                 stars.append(binding.text)
             elif binding not in found.setdefault(name, []):
@@ -63,45 +57,42 @@ def local_names(function: ir.Function) -> LocalNames:
     return LocalNames(kept, frozenset(outer), tuple(stars))
 
 
-def nodes(body: tuple[ir.Stmt, ...]) -> Iterator[ir.Stmt | ir.Expr | ir.Handler | ir.Case]:
-    """Statements, handlers, cases and those expressions that bind names, in source order."""
-    pending: list[object] = list(reversed(body))
-    while pending:
-        node = pending.pop()
-        kind = node.__class__
-        if kind is tuple:
-            pending += reversed(node)  # type: ignore[call-overload]
-        elif (fields := _PARTS.get(kind)) is not None:
-            if kind not in _CARRIERS:
-                yield node  # type: ignore[misc]
-            for name in fields:
-                pending.append(getattr(node, name))
+def _bindings(statement: ir.Stmt) -> Iterator[tuple[str, LocalBinding]]:
+    match statement:
+        case ir.Assign():
+            yield from _assigned(statement)
+        case ir.For():
+            yield from _element_targets(statement.target, statement.iterable)
+        case ir.With():
+            for item in statement.items:
+                if item.target is not None:
+                    yield from _targets(item.target, LocalBinding("entered", item.context))
+        case ir.Try():
+            for handler in statement.handlers:
+                if handler.name:
+                    yield handler.name, LocalBinding("raised", handler.types)
+        case ir.Import():
+            for name, target in statement.names:
+                yield name, LocalBinding("import", text=target)
+        case ir.Define():
+            is_class = statement.kind == "class"
+            yield statement.name, LocalBinding("define", text=statement.identity, position=is_class)
+        case ir.Match():
+            for case in statement.cases:
+                yield from ((name, LocalBinding("opaque")) for name in case.captures)
+                yield from _bound_within(() if case.guard is None else walk(case.guard))
+        case _:
+            pass
 
 
-def _bindings(node: object) -> Iterator[tuple[str, LocalBinding]]:
-    if isinstance(node, ir.Assign):
-        yield from _assigned(node)
-    elif isinstance(node, ir.For):
-        yield from _element_targets(node.target, node.iterable)
-    elif isinstance(node, ir.With):
-        for item in node.items:
-            if item.target is not None:
-                yield from _targets(item.target, LocalBinding("entered", item.context))
-    elif isinstance(node, ir.Comprehension):
-        for generator in node.generators:
-            yield from _element_targets(generator.target, generator.iterable)
-    elif isinstance(node, ir.NamedExpr):
-        yield from _targets(node.target, LocalBinding("value", node.value))
-    elif isinstance(node, ir.Handler) and node.name:
-        yield node.name, LocalBinding("raised", node.types)
-    elif isinstance(node, ir.Import):
-        for name, target in node.names:
-            yield name, LocalBinding("import", text=target)
-    elif isinstance(node, ir.Define):
-        yield node.name, LocalBinding("define", text=node.identity, position=node.kind == "class")
-    elif isinstance(node, ir.Case):
-        for name in node.captures:
-            yield name, LocalBinding("opaque")
+def _bound_within(parts: Iterable[ir.Expr]) -> Iterator[tuple[str, LocalBinding]]:
+    """What comprehensions and assignment expressions among the parts of an expression bind."""
+    for part in parts:
+        if isinstance(part, ir.Comprehension):
+            for generator in part.generators:
+                yield from _element_targets(generator.target, generator.iterable)
+        elif isinstance(part, ir.NamedExpr):
+            yield from _targets(part.target, LocalBinding("value", part.value))
 
 
 def _assigned(node: ir.Assign) -> Iterator[tuple[str, LocalBinding]]:

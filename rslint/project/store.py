@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from rslint.project import ir
+from rslint.project.anatomy import Dissected, anatomy
 from rslint.project.facts import ClassFacts, FileFacts, FunctionFacts
 from rslint.project.index import Index, decode_functions
 from rslint.project.source import Source, Unreadable, read_source
@@ -32,6 +33,7 @@ class FactStore:
         self._sources: dict[str, Source] = {}
         self._bodies: dict[str, Mapping[str, msgspec.Raw]] = {}
         self._lowered: dict[str, ir.Function] = {}
+        self._dissected: dict[str, tuple[Dissected, ...]] = {}
         self._called: dict[str, dict[str, list[str]]] = {}
         self._mentioned: dict[str, dict[str, list[str]]] = {}
         self._stored: dict[str, dict[str, list[str]]] = {}
@@ -99,6 +101,12 @@ class FactStore:
             return _FUNCTION.decode(body)
         raise KeyError(identity)
 
+    def dissected(self, identity: str) -> tuple[Dissected, ...]:
+        """The statements of a function with their expressions. Raises KeyError for unknown identities."""
+        if identity not in self._dissected:
+            self._dissected[identity] = anatomy(self.lowered(identity))
+        return self._dissected[identity]
+
     def modules_with(self, word: str) -> tuple[str, ...]:
         """The modules whose bytes hold the word."""
         return tuple(self.index.words.get(word, ()))
@@ -137,7 +145,8 @@ class FactStore:
     ) -> tuple[str, ...]:
         found: list[str] = []
         for module in modules:
-            found += self._table(module, tables, names_of).get(name, ())
+            table = tables.get(module)
+            found += (self._table(module, tables, names_of) if table is None else table).get(name, ())
         return tuple(sorted(found))
 
     def _table(

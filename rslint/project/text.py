@@ -14,7 +14,8 @@ def render(expression: ir.Expr | None, aliases: Mapping[str, ir.Expr] | None = N
     """One line of Python for the expression; long ones are cut. `aliases` replaces names by what they stand for."""
     if expression is None:
         return ""
-    return "".join(_pieces(expression, aliases or {}, 0))[:_LONGEST]
+    plain = None if aliases else dotted(expression)
+    return (_text(expression, aliases or {}, 0) if plain is None else plain)[:_LONGEST]
 
 
 def dotted(expression: ir.Expr) -> str | None:
@@ -38,55 +39,53 @@ def last_name(expression: ir.Expr) -> str | None:
     return expression.id if isinstance(expression, ir.Name) else None
 
 
-def _pieces(e: ir.Expr, aliases: Mapping[str, ir.Expr], depth: int) -> Iterator[str]:
+def _text(e: ir.Expr, aliases: Mapping[str, ir.Expr], depth: int) -> str:
     if depth > 12:
-        yield "…"
-        return
+        return "…"
 
     def joined(items: tuple[ir.Expr, ...]) -> str:
-        return ", ".join("".join(_pieces(item, aliases, depth + 1)) for item in items)
+        return ", ".join([one(item) for item in items])
 
     def one(item: ir.Expr) -> str:
-        return "".join(_pieces(item, aliases, depth + 1))
+        return _text(item, aliases, depth + 1)
 
     match e:
         case ir.Name():
             known = aliases.get(e.id)
-            yield e.id if known is None or depth > 6 else one(known)
+            return e.id if known is None or depth > 6 else one(known)
         case ir.Constant():
-            yield repr(e.value) if e.kind in ("str", "int", "float", "bool", "NoneType") else f"<{e.kind}>"
+            return repr(e.value) if e.kind in ("str", "int", "float", "bool", "NoneType") else f"<{e.kind}>"
         case ir.Attribute():
-            yield f"{one(e.value)}.{e.attr}"
+            return f"{one(e.value)}.{e.attr}"
         case ir.Call():
             keywords = [f"{k.name}={one(k.value)}" if k.name else f"**{one(k.value)}" for k in e.keywords]
-            yield f"{one(e.func)}({', '.join([*(one(a) for a in e.args), *keywords])})"
+            return f"{one(e.func)}({', '.join([*(one(a) for a in e.args), *keywords])})"
         case ir.Compare():
-            yield one(e.left)
-            for operator, right in zip(e.operators, e.comparators, strict=True):
-                yield f" {operator} {one(right)}"
+            rest = [f" {o} {one(right)}" for o, right in zip(e.operators, e.comparators, strict=True)]
+            return one(e.left) + "".join(rest)
         case ir.BoolOp():
-            yield f" {e.operator} ".join(one(value) for value in e.values)
+            return f" {e.operator} ".join([one(value) for value in e.values])
         case ir.UnaryOp():
-            yield f"not {one(e.operand)}" if e.operator == "not" else f"{e.operator}{one(e.operand)}"
+            return f"not {one(e.operand)}" if e.operator == "not" else f"{e.operator}{one(e.operand)}"
         case ir.BinOp():
-            yield f"{one(e.left)} {e.operator} {one(e.right)}"
+            return f"{one(e.left)} {e.operator} {one(e.right)}"
         case ir.IfExp():
-            yield f"{one(e.body)} if {one(e.test)} else {one(e.orelse)}"
+            return f"{one(e.body)} if {one(e.test)} else {one(e.orelse)}"
         case ir.Subscript():
-            yield f"{one(e.value)}[{one(e.index)}]"
+            return f"{one(e.value)}[{one(e.index)}]"
         case ir.Collection():
             brackets = {"tuple": "()", "list": "[]"}.get(e.kind, "{}")
-            yield f"{brackets[0]}{joined(e.items)}{brackets[1]}"
+            return f"{brackets[0]}{joined(e.items)}{brackets[1]}"
         case ir.Await():
-            yield f"await {one(e.value)}"
+            return f"await {one(e.value)}"
         case ir.Starred():
-            yield f"*{one(e.value)}"
+            return f"*{one(e.value)}"
         case ir.NamedExpr():
-            yield f"{one(e.target)} := {one(e.value)}"
+            return f"{one(e.target)} := {one(e.value)}"
         case ir.Lambda():
-            yield f"lambda {', '.join(e.parameters)}: {one(e.body)}"
+            return f"lambda {', '.join(e.parameters)}: {one(e.body)}"
         case _:
-            yield f"<{type(e).__name__.lower()} {e.span.row}:{e.span.column}>"
+            return f"<{type(e).__name__.lower()} {e.span.row}:{e.span.column}>"
 
 
 def children(e: ir.Expr) -> tuple[ir.Expr, ...]:

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from rslint.flow.cfg import Cfg, build_cfg, label, render
 from rslint.flow.exceptions import catches
 from rslint.project import ir
-from rslint.project.lower import lower_definition
+from rslint.project.lower import lower_scope
+from rslint.project.scope_tree import scope_of
 from rslint.project.text import expressions, last_name, walk
 
 RAISED = {
@@ -32,7 +33,7 @@ def function(body: str) -> ir.Function:
     """The function with this body, lowered."""
     node = ast.parse("def f():\n" + textwrap.indent(textwrap.dedent(body).strip("\n"), "    ")).body[0]
     assert isinstance(node, ast.FunctionDef)
-    return lower_definition(node, "m:f", None)
+    return lower_scope(scope_of(node, "m:f"))
 
 
 def raises(node: Any) -> tuple[str, ...]:

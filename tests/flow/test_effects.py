@@ -1365,3 +1365,65 @@ def test_a_condition_that_is_changed_in_between_is_another_condition(tmp_path: P
             changed(x)
         """,
     )
+
+
+def test_the_collective_of_a_guard_runs_when_its_block_is_left(tmp_path: Path) -> None:
+    """Whatever the block did, all ranks meet at its end, and then all of them raise or none does."""
+    assert_trees(
+        tmp_path,
+        """
+        from rslint_runtime import rank_guard
+
+        def guarded(x, group, bad):
+            #| if bad:
+            #|     rank_guard ?
+            #|     barrier world
+            #|     return
+            #| else:
+            #|     all_reduce world
+            #|     rank_guard ?
+            #|     barrier world
+            #|     return
+            with rank_guard(group):
+                if bad:
+                    raise ValueError
+                dist.all_reduce(x)
+            dist.barrier()
+
+        def returned(x, group):
+            #| rank_guard ?
+            #| return
+            with rank_guard(group):
+                return x
+        """,
+    )
+
+
+def test_a_context_of_a_library_may_skip_its_collective_when_its_block_raises(tmp_path: Path) -> None:
+    assert_trees(
+        tmp_path,
+        """
+        import deepspeed
+
+        def first(accelerator, bad):
+            #| if bad:
+            #|     raise
+            #| else:
+            #|     main_process_first world
+            #|     return
+            with accelerator.main_process_first():
+                if bad:
+                    raise ValueError
+
+        def gathered(weights, bad):
+            #| if bad:
+            #|     GatheredParameters world
+            #|     raise
+            #| else:
+            #|     GatheredParameters world
+            #|     return
+            with deepspeed.zero.GatheredParameters(weights):
+                if bad:
+                    raise ValueError
+        """,
+    )

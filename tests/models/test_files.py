@@ -29,7 +29,6 @@ def test_a_project_adds_its_own(tmp_path: Path) -> None:
         names = ["ours.comms.share"]
         parameters = ["value", "root", "team"]
         group = "team"
-        source = "root"
         agrees = ["result"]
 
         [[receiver]]
@@ -56,7 +55,7 @@ def test_a_project_adds_its_own(tmp_path: Path) -> None:
     models = load_models((path,))
     share = collective_of(models, "ours.comms.share", "comms.share")
     assert share is not None
-    assert (share.kind, share.group_position, share.source) == ("share", 2, ("root", 1))
+    assert (share.kind, share.group_position) == ("share", 2)
     assert collective_of(models, None, "self.fast_team.all_reduce") is not None
     assert agreement_decorator(models, "same_everywhere")
     assert rank_predicate(models, "am_i_boss", None) is not None

@@ -191,7 +191,7 @@ def test_the_runtime_is_known_by_names_too() -> None:
     assert agree is not None
     assert result.captures == ("produce",)
     assert (result.group_position, result.result_agrees) == (2, True)
-    assert guard.at_exit
+    assert guard.at_exit == "agreed"
     assert agree.group_position == 1
 
 

@@ -85,7 +85,7 @@ def test_positions_are_those_of_the_signatures() -> None:
         if collective is None:
             continue
         positions = list(inspect.signature(inspect.unwrap(getattr(module, name))).parameters)
-        arguments = [*collective.agrees, collective.source, collective.destination]
+        arguments = list(collective.agrees)
         if collective.group_keyword is not None:
             arguments.append((collective.group_keyword, collective.group_position))
         elif "group" in positions:
@@ -137,21 +137,22 @@ def test_these_leave_different_values(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name",
+    ("name", "group"),
     [
-        "torch.distributed.new_group",
-        "torch.distributed.split_group",
-        "torch.distributed.device_mesh.init_device_mesh",
-        "torch.distributed.destroy_process_group",
-        "torch.nn.parallel.DistributedDataParallel",
-        "torch.distributed.checkpoint.save",
-        "torch.distributed.checkpoint.load",
+        ("torch.distributed.new_group", None),
+        ("torch.distributed.split_group", "parent_pg"),
+        ("torch.distributed.device_mesh.init_device_mesh", None),
+        ("torch.distributed.destroy_process_group", "group"),
+        ("torch.nn.parallel.DistributedDataParallel", "process_group"),
+        ("torch.distributed.checkpoint.save", "process_group"),
+        ("torch.distributed.checkpoint.load", "process_group"),
     ],
 )
-def test_the_easily_forgotten_ones_take_all_ranks_of_the_parent_group(name: str) -> None:
+def test_the_easily_forgotten_ones_take_all_ranks_of_the_parent_group(name: str, group: str | None) -> None:
+    """Of the group that is given as the parent, the wrapped or the ended one; where none is, of all ranks."""
     collective = collective_of(MODELS, name, name.rpartition(".")[2])
     assert collective is not None
-    assert collective.parent
+    assert (collective.group_keyword, collective.receiver_is_group) == (group, False)
 
 
 def test_methods_of_a_process_group_are_collectives() -> None:

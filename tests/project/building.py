@@ -11,7 +11,6 @@ from typing import Any, cast
 from rslint.project import ir
 from rslint.project.index import build_index
 from rslint.project.links import Links, Target
-from rslint.project.scopes import nodes
 from rslint.project.source import SourceFile
 
 
@@ -40,7 +39,8 @@ def links_of(root: Path, files: Mapping[str, str], markers: tuple[str, ...] = ("
 
 def calls_in(links: Links, function: str) -> Iterator[ir.Call]:
     """Every call of a function, in source order."""
-    return (node for node in nodes(links.ir(function).body) if isinstance(node, ir.Call))
+    evaluated = (e for dissected in links.anatomy(function) for e in dissected.evaluated)
+    return (part for e in evaluated for part in e.parts if isinstance(part, ir.Call))
 
 
 def target(links: Links, function: str, text: str) -> Target:

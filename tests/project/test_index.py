@@ -15,6 +15,7 @@ from rslint.project.facts import FileFacts
 from rslint.project.index import build_index, unique_modules
 from rslint.project.links import Links
 from rslint.project.parsing import parse
+from rslint.project.scope_tree import file_scope
 from rslint.project.source import SourceFile
 from tests.project.building import calls_in, links_of, project_of
 
@@ -121,7 +122,7 @@ def test_patterns_that_hold_plain_values_are_no_nodes(tmp_path: Path) -> None:
 def test_facts_survive_serialisation(tmp_path: Path) -> None:
     for text in FILES.values():
         try:
-            facts = extract_facts(parse(text), "m", False)
+            facts = extract_facts(file_scope(parse(text), "m"), False)
         except SyntaxError:
             continue
         assert msgspec.msgpack.Decoder(FileFacts).decode(msgspec.msgpack.encode(facts)) == facts

@@ -1,20 +1,23 @@
-"""Lowering: one function from its own rows is what lowering the whole file gives."""
+"""Lowering: every function of a file has its intermediate representation."""
 
 from __future__ import annotations
 
 import ast
+import inspect
 import random
-import re
 import sysconfig
 from pathlib import Path
+from types import CodeType
 
 import msgspec
 import pytest
 
 from rslint.project import ir
-from rslint.project.lower import lower_file, nested_definitions
+from rslint.project.definitions import first_row
+from rslint.project.lower import lower_file
 from rslint.project.lower_expression import DEPTH_LIMIT, lower_expression
 from rslint.project.parsing import parse, syntax_problem
+from rslint.project.scope_tree import file_scope, nested_scopes
 
 STDLIB = Path(sysconfig.get_paths()["stdlib"])
 FILES = sorted(p for p in STDLIB.rglob("*.py") if not {"site-packages", "lib2to3", "test"} & set(p.parts))
@@ -31,14 +34,40 @@ def test_every_function_of_real_code_is_lowered_and_survives_serialisation(path:
         tree = parse(text)
     except SyntaxError:
         pytest.skip("not for this Python")
-    whole = lower_file(tree, "m")
-    identities = [identity for _, identity, _ in nested_definitions(tree.body, "m:")]
-    assert list(whole) == ["m:", *identities]
+    scope = file_scope(tree, "m")
+    whole = lower_file(scope)
+    assert list(whole) == ["m:", *(inner.identity for inner in nested_scopes(scope))]
     decoder = msgspec.msgpack.Decoder(ir.Function)
     for function in whole.values():
         assert decoder.decode(msgspec.msgpack.encode(function)) == function
-    yields = [number for number, row in enumerate(re.split(r"\r\n|\r|\n", text), 1) if "yield" in row]
-    assert lower_file(tree, "m", yield_rows=yields) == whole
+
+
+@pytest.mark.filterwarnings("ignore::SyntaxWarning")
+@pytest.mark.parametrize("path", sample(100), ids=lambda p: str(p.relative_to(STDLIB)))
+def test_generators_are_those_of_the_compiler(path: Path) -> None:
+    try:
+        tree = parse(path.read_bytes().decode("utf-8", "surrogateescape"))
+        compiled = compiled_functions(compile(tree, "m", "exec", dont_inherit=True))
+    except SyntaxError:
+        pytest.skip("not for this Python")
+    scope = file_scope(tree, "m")
+    lowered = lower_file(scope)
+    for inner in nested_scopes(scope):
+        if not isinstance(inner.node, (ast.Module, ast.ClassDef)):
+            key = inner.name, first_row(inner.node)
+            assert lowered[inner.identity].is_generator == compiled.get(key, False)
+
+
+def compiled_functions(code: CodeType) -> dict[tuple[str, int], bool]:
+    """Whether a function is a generator, by its name and first row."""
+    found: dict[tuple[str, int], bool] = {}
+    pending = [code]
+    while pending:
+        one = pending.pop()
+        flags = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+        found[one.co_name, one.co_firstlineno] = bool(one.co_flags & flags)
+        pending += [constant for constant in one.co_consts if isinstance(constant, CodeType)]
+    return found
 
 
 def test_every_kind_of_statement_and_expression_has_its_own_form() -> None:
@@ -57,7 +86,7 @@ def test_every_kind_of_statement_and_expression_has_its_own_form() -> None:
         "    except (A, B) as error: x += a[1:2, ::3]\n"
         "    finally: return {**a, 1: 2}, {i for i in b if c}, not (p := q)\n"
     )
-    function = lower_file(parse(text), "pkg.m")["pkg.m:f"]
+    function = lower_file(file_scope(parse(text), "pkg.m"))["pkg.m:f"]
     assert [(p.name, p.kind) for p in function.parameters] == [
         ("a", "positional"),
         ("b", "positional"),
@@ -95,7 +124,7 @@ def test_nested_and_repeated_definitions_have_their_own_identities() -> None:
         "else:\n"
         "    def f(a): pass\n"
     )
-    assert sorted(lower_file(parse(text), "m")) == [
+    assert sorted(lower_file(file_scope(parse(text), "m"))) == [
         "m:", "m:C", "m:C.p", "m:C.p@2", "m:C.p@2.inner", "m:f", "m:f@2"
     ]  # fmt: skip
 
@@ -114,7 +143,7 @@ def test_very_deep_expressions_are_cut_and_never_overflow() -> None:
 
 def test_a_long_chain_of_elif_is_cut_and_never_overflows() -> None:
     tree = parse("if a: pass\n" + "elif b: pass\n" * 300)
-    assert lower_file(tree, "m")["m:"].body
+    assert lower_file(file_scope(tree, "m"))["m:"].body
 
 
 @pytest.mark.parametrize(
