@@ -142,7 +142,11 @@ def _target(w: _Where, target: ir.Expr, s: ir.Assign) -> Iterator[Step]:
         return
     if s.value is not None and not isinstance(s.value, ir.Name):
         yield from w.accesses("load", w.views(s.value), s.value)
-    if is_slice(target.index):
+    if is_slice(target.index) and s.value is not None and _is_number(s.value):
+        yield from w.accesses(
+            "store", w.views(target) or views, target, _first(target), stored_value(s.value)
+        )
+    elif is_slice(target.index):
         value = ZERO if s.value is not None and stored_value(s.value) == ZERO else OTHER
         yield from w.accesses("store", w.views(target) or views, target, None, value)
     elif s.operator is not None:
@@ -152,10 +156,26 @@ def _target(w: _Where, target: ir.Expr, s: ir.Assign) -> Iterator[Step]:
         yield from w.accesses("store", views, target, target.index, stored_value(s.value))
 
 
+def _is_number(e: ir.Expr) -> bool:
+    """Whether what is stored to a slice is one number: `n.to_bytes(4, "little")`, `struct.pack("I", n)`."""
+    if not isinstance(e, ir.Call):
+        return False
+    if isinstance(e.func, ir.Attribute) and e.func.attr == "to_bytes":
+        return True
+    return text_of(e.func) == "struct.pack" and len(e.args) == 2
+
+
+def _first(node: ir.Node) -> ir.Expr:
+    """The cell of a slice that holds one number."""
+    return ir.Constant(node.span, "int", 0)
+
+
 def stored_value(e: ir.Expr) -> str:
     """What kind of value an expression gives to a cell."""
     if isinstance(e, ir.Constant):
         return ZERO if e.kind in ("int", "bool", "float") and not e.value else CONSTANT
+    if isinstance(e, ir.Call) and isinstance(e.func, ir.Attribute) and e.func.attr == "to_bytes":
+        return stored_value(e.func.value)
     if isinstance(e, ir.Call) and len(e.args) == 1 and not e.keywords:
         return stored_value(e.args[0])
     return OTHER
@@ -244,8 +264,8 @@ def _library_call(w: _Where, target: Target, call: ir.Call) -> Iterator[Step]:
         if memory is None or known.how == "none":
             return
         views = w.views(memory)
-        if known.cell is not None and cell is None:
-            cell = ir.Constant(call.span, "int", 0)
+        if (known.cell is not None and cell is None) or target.text == "int.from_bytes":
+            cell = _first(call)
         value = stored_value(call.args[-1]) if known.how == "store" and call.args else OTHER
         for other in call.args:
             if other is not memory and known.how == "store":

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 
 from rslint.ordering.events import Access, Fence
 from rslint.ordering.evidence import Evidence, Pair, is_payload, same_place
-from rslint.ordering.flow import HELD, OPEN, Fact, Flows, advance, always_held, flow_of
+from rslint.ordering.exclusion import always_held
+from rslint.ordering.flow import HELD, OPEN, Fact, Flows, advance, flow_of
 
 
 @dataclass(frozen=True)

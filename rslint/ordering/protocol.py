@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from rslint.ordering.events import CONSTANT, INCREMENT, OTHER, ZERO, Access
 from rslint.ordering.evidence import Evidence, Pair, is_publication, same_place
-from rslint.ordering.flow import DONE, HELD, Fact, Flow, Flows, advance, always_held, flow_of
+from rslint.ordering.exclusion import always_held
+from rslint.ordering.flow import DONE, HELD, Fact, Flow, Flows, advance, flow_of
 
 
 @dataclass(frozen=True)

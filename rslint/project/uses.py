@@ -28,8 +28,9 @@ _CHILDREN: dict[type[ast.AST], tuple[str, ...]] = {
 class Uses:
     """What one scope does with names, collected while its nodes are visited.
 
-    `assignments` (those that may give a global or an attribute its value), `imports` and `definitions` are in source
-    order; a yield in a lambda counts for `may_yield` too.
+    `mentions` are plain names, `attributes` those taken of something. `assignments` (those that may give a global or
+    an attribute its value), `imports` and `definitions` are in source order; a yield in a lambda counts for
+    `may_yield` too.
     """
 
     calls: set[str] = field(default_factory=set)

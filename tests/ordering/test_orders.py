@@ -252,3 +252,28 @@ def pop(ring: Ring):
 )
 def test_what_cannot_be_followed_costs_findings_and_nothing_else(tmp_path: Path, source: str) -> None:
     assert orders(tmp_path, source + READER) == []
+
+
+def test_a_number_in_a_slice_is_one_cell(tmp_path: Path) -> None:
+    source = """
+class Stream:
+    def __init__(self, name):
+        self.segment = SharedMemory(name=name)
+        self.position = self.segment.buf[0:4]
+        self.seen = 0
+
+    def append(self, update):
+        start = self.seen
+        self.segment.buf[64 : 64 + len(update)] = update
+        self.position[:] = (start + 1).to_bytes(4, "little")
+
+    def apply(self):
+        position = int.from_bytes(self.position, "little")
+        if position == self.seen:
+            return None
+        return bytes(self.segment.buf[64:128])
+"""
+    assert orders(tmp_path, source) == [
+        ("publish", 'self.position[:] = (start + 1).to_bytes(4, "little")'),
+        ("consume", "return bytes(self.segment.buf[64:128])"),
+    ]

@@ -116,6 +116,16 @@ def test_line_ends_are_kept(tmp_path: Path) -> None:
     assert after == fenced(INLINE, "import threading\n" + IMPORT).replace("\n", "\r\n")
 
 
+def test_several_reads_behind_one_flag_need_one_fence(tmp_path: Path) -> None:
+    source = WRITER.format(imports=IMPORT).replace(
+        "    return bytes(segment.buf[8:24])\n",
+        "    first = bytes(segment.buf[8:16])\n    second = bytes(segment.buf[8:24])\n    return first, second\n",
+    )
+    after = repaired(tmp_path, source)
+    assert "    memory_fence()\n    first = bytes" in after
+    assert "    memory_fence()\n    second = bytes" not in after
+
+
 def test_the_fence_goes_above_comments_and_outside_of_what_only_wraps_the_access(tmp_path: Path) -> None:
     source = WRITER.format(imports=IMPORT).replace(
         "    segment.buf[0] = 1\n",

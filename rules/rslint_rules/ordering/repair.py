@@ -11,6 +11,7 @@ import ast
 from dataclasses import dataclass
 
 from rslint.finding import Applicability, Edit, Fix, Place
+from rslint.ordering.orders import MissingOrder
 from rslint.ordering.rings import Ring, ordering_of
 from rslint.project.parsing import parse
 from rslint.rule import FixRequest
@@ -41,7 +42,7 @@ def repair(request: FixRequest) -> Fix | None:
     if prelude is None:
         return None
     rows = set()
-    for order in ring.orders:
+    for order in _needed(tree, ring):
         late = order.late.site
         row = row_of_fence(tree, text, early=order.early.site.row, late=(late.row, late.column))
         if row is None:
@@ -59,6 +60,18 @@ def repair(request: FixRequest) -> Fix | None:
         f"put {several} between accesses that rely on their order",
         (*(_inserted(filename, one.row, one.text) for one in prelude), *edits),
     )
+
+
+def _needed(tree: ast.Module, ring: Ring) -> list[MissingOrder]:
+    """The orders of which each needs a fence of its own: of several reads behind one flag in one block, the first."""
+    first: dict[object, MissingOrder] = {}
+    for order in sorted(ring.orders, key=lambda order: (order.late.site.row, order.late.site.column)):
+        late = order.late.site
+        key: object = (order.kind, late)
+        if order.kind == "consume" and (chain := _statements_around(tree, late.row, late.column)):
+            key = (order.function, order.early.site, _siblings(tree, chain[-1])[0].lineno)
+        first.setdefault(key, order)
+    return list(first.values())
 
 
 def _ring_at(request: FixRequest) -> Ring | None:

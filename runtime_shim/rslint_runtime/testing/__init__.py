@@ -9,7 +9,7 @@ from rslint_runtime.testing.explore import Exploration, Scenario, Violation, exp
 from rslint_runtime.testing.faults import Fault
 from rslint_runtime.testing.records import Collective, Group, RankError, RunResult, Unreadable, Wait
 from rslint_runtime.testing.runner import RunError, run_ranks
-from rslint_runtime.testing.weak_memory import Overtaken, Stuck, UnsupportedView, WeakMemory, weak_memory
+from rslint_runtime.testing.weak_model import Overtaken, Stuck, UnsupportedView, WeakMemory, weak_memory
 
 __all__ = [
     "Collective",

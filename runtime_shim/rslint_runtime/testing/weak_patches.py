@@ -19,7 +19,7 @@ from rslint_runtime import order
 from rslint_runtime.testing.weak_views import SharedBytes
 
 if TYPE_CHECKING:
-    from rslint_runtime.testing.weak_memory import WeakMemory
+    from rslint_runtime.testing.weak_model import WeakMemory
 
 _allocate = threading.Lock
 _LOCK = type(threading.Lock())
@@ -83,18 +83,28 @@ def patched(memory: WeakMemory, programs: tuple[ModuleType, ...]) -> Iterator[No
 
 def _modelled(
     memory: WeakMemory, real: Any, mapping: Any, stack: contextlib.ExitStack
-) -> Callable[[Any], SharedBytes]:
+) -> Callable[[Any], SharedBytes | None]:
     """What stands for `SharedMemory.buf`: `real` is the property, `mapping` makes an `mmap`."""
 
-    def buf(segment: Any) -> SharedBytes:
-        size = len(real.fget(segment))
+    # By the segment's id, with the segment, so that the id stays its own.
+    views: dict[int, tuple[Any, SharedBytes]] = {}
 
-        def mapped() -> memoryview:
-            own = memoryview(mapping(segment._fd, size))
-            stack.callback(own.release)
-            return own
+    def buf(segment: Any) -> SharedBytes | None:
+        own = real.fget(segment)
+        if own is None:  # closed
+            return None
+        known = views.get(id(segment))
+        if known is None:
+            size = len(own)
 
-        return SharedBytes(memory, memory.segment(segment.name, mapped), 0, size)
+            def mapped() -> memoryview:
+                own = memoryview(mapping(segment._fd, size))
+                stack.callback(own.release)
+                return own
+
+            shared = SharedBytes(memory, memory.segment(segment.name, mapped), 0, size)
+            known = views[id(segment)] = (segment, shared)
+        return known[1]
 
     return buf
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from rslint_runtime.testing.weak_state import UnsupportedView
 
 if TYPE_CHECKING:
-    from rslint_runtime.testing.weak_memory import WeakMemory
+    from rslint_runtime.testing.weak_model import WeakMemory
     from rslint_runtime.testing.weak_state import Segment
 
 
