@@ -45,8 +45,7 @@ def outcome(ring: Any, seed: int, count: int) -> str:
             for end in pipe:
                 end.close()
         if kept is not None:
-            kept.memory.close()
-            kept.memory.unlink()
+            kept.close()
 
 
 def fixed_outcome(seed: int) -> str:
@@ -131,5 +130,4 @@ def test_on_this_machine_120_batches_of_12_reach_two_readers_without_a_freeze() 
     finally:
         for process in work:
             process.kill()
-        kept.memory.close()
-        kept.memory.unlink()
+        kept.close()
