@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
-from rslint.finding import Confidence, Finding, Place, Related, Sequence, Severity, Step
+from rslint.finding import Confidence, Finding, Related, Sequence, Severity, Step
 from rslint.flow.analysis import Analysis
-from rslint.flow.forest import Operation, Site
+from rslint.flow.forest import Operation
 from rslint.flow.record import Reason, Source
 from rslint.flow.suspects import Suspect
-from rslint.project.ir import Span
-from rslint.project.source import place_of
+from rslint_rules.places import place, qualified_name
 
 _FATES = {
     "swallowed": "the exception is swallowed, so this process lives on",
@@ -18,18 +15,6 @@ _FATES = {
     "dies": "the process dies, and its peers wait until the group's timeout",
     "unknown": "no caller in this project stops the exception",
 }
-
-
-def place(analysis: Analysis, site: Site) -> Place:
-    """A site as faces show it: absolute file name, columns in characters from 1."""
-    source = analysis.links.source(site.function)
-    return place_of(source, Span(site.row, site.column, site.end_row, site.end_column))
-
-
-def qualified_name(identity: str) -> str:
-    """`Class.method` of a function's identity, empty at a module's top level; without the number that tells a second
-    definition of the same name apart."""
-    return re.sub(r"@\d+", "", identity.partition(":")[2])
 
 
 def sequences(suspect: Suspect, these: str) -> tuple[Sequence, ...]:

@@ -78,6 +78,7 @@ from rslint.flow.analysis import Analysis
 from rslint.flow.suspects import Suspect
 from rslint.rule import FixRequest, Rule
 from rslint_rules.divergence import describe
+from rslint_rules.places import place
 
 CODE, NAME = "RS101", "collective-skipped-by-exception"
 FARTHEST = 3
@@ -120,7 +121,7 @@ def _finding(analysis: Analysis, suspect: Suspect, *, preview: bool) -> Finding:
     assert operation is not None
     assert suspect.survival is not None
     lives = suspect.survival.lives
-    where = describe.place(analysis, operation.site)
+    where = place(analysis, operation.site)
     who = "the leader" if suspect.leader_only else "some ranks"
     message = (
         f"{describe.call_text(suspect, reason)} may raise on {who}{describe.exception_text(suspect, reason)}, and then "
@@ -128,7 +129,7 @@ def _finding(analysis: Analysis, suspect: Suspect, *, preview: bool) -> Finding:
     )
     related = [Related(where, f"`{operation.name}` is skipped by the rank that raises")]
     for other, site in suspect.reasons[1:]:
-        related.append(Related(describe.place(analysis, site), f"also raises: {describe.reason_text(other)}"))
+        related.append(Related(place(analysis, site), f"also raises: {describe.reason_text(other)}"))
     return describe.finding(
         analysis,
         suspect,

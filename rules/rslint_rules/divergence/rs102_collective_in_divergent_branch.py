@@ -48,6 +48,7 @@ from rslint.flow.analysis import Analysis
 from rslint.flow.suspects import Suspect
 from rslint.rule import Rule
 from rslint_rules.divergence import describe
+from rslint_rules.places import place
 
 CODE, NAME = "RS102", "collective-in-divergent-branch"
 FARTHEST = 3
@@ -75,7 +76,7 @@ def is_certain(suspect: Suspect) -> bool:
 def _finding(analysis: Analysis, suspect: Suspect, *, preview: bool) -> Finding:
     source, operation = suspect.sources[0], suspect.collective
     assert operation is not None
-    where = describe.place(analysis, operation.site)
+    where = place(analysis, operation.site)
     message = (
         f"ranks take different arms of `{suspect.text}` ({describe.source_text(source)}), and only one arm runs "
         f"`{operation.name}` on line {where.row}: its ranks wait for the others"

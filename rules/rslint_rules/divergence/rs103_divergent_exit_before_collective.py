@@ -58,6 +58,7 @@ from rslint.flow.analysis import Analysis
 from rslint.flow.suspects import Suspect
 from rslint.rule import Rule
 from rslint_rules.divergence import describe
+from rslint_rules.places import place
 
 CODE, NAME = "RS103", "divergent-exit-before-collective"
 FARTHEST = 3
@@ -100,12 +101,12 @@ def is_certain(suspect: Suspect) -> bool:
 def _finding(analysis: Analysis, suspect: Suspect, *, preview: bool) -> Finding:
     source, operation = suspect.sources[0], suspect.collective
     assert operation is not None
-    where = describe.place(analysis, operation.site)
+    where = place(analysis, operation.site)
     message = (
         f"some ranks leave here on `{suspect.text}` ({describe.source_text(source)}) and never enter "
         f"`{operation.name}` on line {where.row}, in which the others wait"
     )
-    shown = tuple(Related(describe.place(analysis, s.site), s.text) for s in source.steps)
+    shown = tuple(Related(place(analysis, s.site), s.text) for s in source.steps)
     return describe.finding(
         analysis,
         suspect,

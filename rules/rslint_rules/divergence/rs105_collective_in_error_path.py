@@ -55,6 +55,7 @@ from rslint.flow.analysis import Analysis
 from rslint.flow.suspects import Suspect
 from rslint.rule import Rule
 from rslint_rules.divergence import describe
+from rslint_rules.places import place
 
 CODE, NAME = "RS105", "collective-in-error-path"
 
@@ -76,7 +77,7 @@ def is_certain(suspect: Suspect) -> bool:
 def _finding(analysis: Analysis, suspect: Suspect, *, preview: bool) -> Finding:
     (reason, raising), operation = suspect.reasons[0], suspect.collective
     assert operation is not None
-    where = describe.place(analysis, raising)
+    where = place(analysis, raising)
     message = (
         f"only ranks on which {describe.call_text(suspect, reason)} on line {where.row} raised"
         f"{describe.exception_text(suspect, reason)} run this `{operation.name}`; the others never join it"
@@ -105,7 +106,7 @@ def _at_collective(analysis: Analysis, finding: Finding, suspect: Suspect) -> Fi
     operation = suspect.collective
     if operation is None:
         return finding
-    at = describe.place(analysis, operation.entry)
+    at = place(analysis, operation.entry)
     return replace(finding, place=at, noqa_rows=(at.row, at.end_row))
 
 

@@ -45,6 +45,7 @@ from rslint.flow.analysis import Analysis
 from rslint.flow.suspects import Suspect
 from rslint.rule import Rule
 from rslint_rules.divergence import describe
+from rslint_rules.places import place
 
 CODE, NAME = "RS106", "agreed-result-overridden"
 
@@ -61,7 +62,7 @@ def _finding(analysis: Analysis, suspect: Suspect) -> Finding:
     related: tuple[Related, ...] = ()
     at = ""
     if suspect.sibling is not None:
-        where = describe.place(analysis, suspect.sibling)
+        where = place(analysis, suspect.sibling)
         related = (Related(where, f"`{name}` is made equal on all ranks here"),)
         at = f" on line {where.row}"
     message = (

@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-import re
-
-from rslint.finding import Confidence, Finding, Place, Related, Severity
+from rslint.finding import Confidence, Finding, Related, Severity
 from rslint.flow.analysis import Analysis
-from rslint.flow.forest import Site
 from rslint.locks.suspects import LockSuspect
-from rslint.project.ir import Span
-from rslint.project.source import place_of
-
-
-def place(analysis: Analysis, site: Site) -> Place:
-    """A site as faces show it: absolute file name, columns in characters from 1."""
-    source = analysis.links.source(site.function)
-    return place_of(source, Span(site.row, site.column, site.end_row, site.end_column))
+from rslint_rules.places import place, qualified_name
 
 
 def lock_text(suspect: LockSuspect) -> str:
     """The lock as source names it: an attribute with `self`."""
     return f"self{suspect.lock}" if suspect.lock.startswith(".") else suspect.lock
-
-
-def function_name(identity: str) -> str:
-    """`Class.method` of a function's identity."""
-    return re.sub(r"@\d+", "", identity.partition(":")[2])
 
 
 def row(suspect: LockSuspect, step: int) -> int:
@@ -52,7 +37,7 @@ def finding(
         confidence=confidence,
         message=message,
         place=place(analysis, suspect.site),
-        function=function_name(suspect.function),
+        function=qualified_name(suspect.function),
         noqa_rows=(suspect.statement.row, max(suspect.statement.end_row, suspect.site.end_row)),
         related=tuple(Related(place(analysis, step.site), step.text) for step in suspect.steps),
         suggestion=suggestion,

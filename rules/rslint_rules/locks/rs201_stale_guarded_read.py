@@ -51,6 +51,7 @@ from rslint.locks.find import lock_suspects
 from rslint.locks.suspects import LockSuspect
 from rslint.rule import Rule
 from rslint_rules.locks import describe
+from rslint_rules.places import qualified_name
 
 CODE, NAME = "RS201", "stale-guarded-read"
 
@@ -63,7 +64,7 @@ def check(analysis: Analysis) -> Iterable[Finding]:
 
 def _finding(analysis: Analysis, suspect: LockSuspect) -> Finding:
     lock = describe.lock_text(suspect)
-    remover = describe.function_name(suspect.steps[-1].site.function)
+    remover = qualified_name(suspect.steps[-1].site.function)
     if suspect.detail == "before":
         message = (
             f"`{suspect.text}` was found on line {describe.row(suspect, 0)} without `{lock}` and is used under it: "

@@ -48,6 +48,7 @@ from rslint.locks.find import lock_suspects
 from rslint.locks.suspects import LockSuspect
 from rslint.rule import Rule
 from rslint_rules.locks import describe
+from rslint_rules.places import qualified_name
 
 CODE, NAME = "RS202", "split-critical-section"
 
@@ -80,7 +81,7 @@ def _finding(analysis: Analysis, suspect: LockSuspect) -> Finding:
         name=NAME,
         message=(
             f"`{suspect.text}` was found on line {describe.row(suspect, 0)}, but `{lock}` has been released since: "
-            f"`{describe.function_name(suspect.steps[1].site.function)}` may have removed it, and this raises"
+            f"`{qualified_name(suspect.steps[1].site.function)}` may have removed it, and this raises"
         ),
         suggestion="do both in one critical section, or test again in the second",
         confidence=Confidence.HIGH,

@@ -56,6 +56,7 @@ from rslint.locks.find import lock_suspects
 from rslint.locks.suspects import LockSuspect
 from rslint.rule import Rule
 from rslint_rules.locks import describe
+from rslint_rules.places import qualified_name
 
 CODE, NAME = "RS203", "check-await-act"
 
@@ -76,7 +77,7 @@ _HARM = {
 
 
 def _gone(analysis: Analysis, suspect: LockSuspect) -> Finding:
-    remover = describe.function_name(suspect.steps[-1].site.function)
+    remover = qualified_name(suspect.steps[-1].site.function)
     return describe.finding(
         analysis,
         suspect,

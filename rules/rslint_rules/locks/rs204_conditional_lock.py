@@ -51,6 +51,7 @@ from rslint.locks.find import lock_suspects
 from rslint.locks.suspects import LockSuspect
 from rslint.rule import FixRequest, Rule
 from rslint_rules.locks import describe
+from rslint_rules.places import qualified_name
 
 CODE, NAME = "RS204", "conditional-lock"
 
@@ -70,7 +71,7 @@ def _finding(analysis: Analysis, suspect: LockSuspect) -> Finding:
         name=NAME,
         message=(
             f"`{suspect.text}` runs without `{suspect.lock}` when `{suspect.state}` says so, which was read on line "
-            f"{describe.row(suspect, 0)}: `{describe.function_name(writer.function)}` may change it before this is done"
+            f"{describe.row(suspect, 0)}: `{qualified_name(writer.function)}` may change it before this is done"
         ),
         suggestion=f"decide and act in one critical section of what guards `{suspect.state}`",
         confidence=Confidence.HIGH,

@@ -47,6 +47,7 @@ from rslint.locks.find import lock_suspects
 from rslint.locks.suspects import LockSuspect
 from rslint.rule import FixRequest, Rule
 from rslint_rules.locks import describe
+from rslint_rules.places import qualified_name
 
 CODE, NAME = "RS208", "mutated-while-iterated"
 
@@ -59,7 +60,7 @@ def check(analysis: Analysis) -> Iterable[Finding]:
 
 def _finding(analysis: Analysis, suspect: LockSuspect) -> Finding:
     writer = suspect.steps[0].site
-    function = describe.function_name(writer.function)
+    function = qualified_name(writer.function)
     if suspect.detail == "threads":
         message = (
             f"`{suspect.text}` is iterated without `{describe.lock_text(suspect)}`, under which `{function}` changes "

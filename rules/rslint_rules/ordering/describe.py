@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-import re
-
-from rslint.finding import Confidence, Finding, Place, Related, Severity, Step
+from rslint.finding import Confidence, Finding, Related, Severity, Step
 from rslint.flow.analysis import Analysis
 from rslint.flow.forest import Site
 from rslint.ordering.events import Access
 from rslint.ordering.orders import MissingOrder
 from rslint.ordering.rings import Ring
-from rslint.project.ir import Span
-from rslint.project.source import place_of
+from rslint_rules.places import place, qualified_name
 
 _LONGEST = 60
 _CODES = {"publish": "RS401", "consume": "RS402", "acknowledge": "RS404", "rearm": "RS401"}
-
-
-def place(analysis: Analysis, site: Site) -> Place:
-    """A site as faces show it: absolute file name, columns in characters from 1."""
-    span = Span(site.row, site.column, site.end_row, site.end_column)
-    return place_of(analysis.links.source(site.function), span)
-
-
-def qualified_name(identity: str) -> str:
-    """`Class.method` of a function's identity."""
-    return re.sub(r"@\d+", "", identity.partition(":")[2])
 
 
 def text(analysis: Analysis, site: Site) -> str:

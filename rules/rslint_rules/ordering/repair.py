@@ -15,7 +15,7 @@ from rslint.ordering.orders import MissingOrder
 from rslint.ordering.rings import Ring, ordering_of
 from rslint.project.parsing import parse
 from rslint.rule import FixRequest
-from rslint_rules.ordering import describe
+from rslint_rules.places import place
 
 DEFAULT_RUNTIME = "rslint_runtime"
 FENCE, LOCK = "memory_fence", "_fence_lock"
@@ -76,7 +76,7 @@ def _needed(tree: ast.Module, ring: Ring) -> list[MissingOrder]:
 
 def _ring_at(request: FixRequest) -> Ring | None:
     for ring in ordering_of(request.analysis).rings:
-        if describe.place(request.analysis, ring.main.late.site) == request.finding.place:
+        if place(request.analysis, ring.main.late.site) == request.finding.place:
             return ring
     return None
 

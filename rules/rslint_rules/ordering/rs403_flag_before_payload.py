@@ -43,13 +43,14 @@ from rslint.flow.analysis import Analysis
 from rslint.ordering.rings import ordering_of
 from rslint.rule import Rule
 from rslint_rules.ordering import describe
+from rslint_rules.places import place, qualified_name
 
 CODE, NAME = "RS403", "flag-before-payload"
 
 
 def check(analysis: Analysis) -> Iterable[Finding]:
     for early in ordering_of(analysis).early:
-        where = describe.place(analysis, early.flag.site)
+        where = place(analysis, early.flag.site)
         yield Finding(
             code=CODE,
             name=NAME,
@@ -61,12 +62,12 @@ def check(analysis: Analysis) -> Iterable[Finding]:
                 "the new ones, on any CPU"
             ),
             place=where,
-            function=describe.qualified_name(early.flag.site.function),
+            function=qualified_name(early.flag.site.function),
             noqa_rows=(early.flag.statement.row, early.flag.site.end_row),
             trace=(
                 Step("some ranks", where, "stores the flag"),
-                Step("some ranks", describe.place(analysis, early.payload.site), "writes the payload"),
-                Step("others", describe.place(analysis, early.reader.site), "takes it once the flag is seen"),
+                Step("some ranks", place(analysis, early.payload.site), "writes the payload"),
+                Step("others", place(analysis, early.reader.site), "takes it once the flag is seen"),
             ),
             suggestion="write the payload first, then a fence, then the flag; or mark the write with a sequence number",
         )

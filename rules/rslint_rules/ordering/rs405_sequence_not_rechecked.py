@@ -50,6 +50,7 @@ from rslint.flow.analysis import Analysis
 from rslint.ordering.rings import ordering_of
 from rslint.rule import Rule
 from rslint_rules.ordering import describe
+from rslint_rules.places import place, qualified_name
 
 CODE, NAME = "RS405", "sequence-not-rechecked"
 
@@ -57,7 +58,7 @@ CODE, NAME = "RS405", "sequence-not-rechecked"
 def check(analysis: Analysis) -> Iterable[Finding]:
     for readers in ordering_of(analysis).unchecked:
         copy = readers[0]
-        where = describe.place(analysis, copy.payload.site)
+        where = place(analysis, copy.payload.site)
         yield Finding(
             code=CODE,
             name=NAME,
@@ -69,16 +70,15 @@ def check(analysis: Analysis) -> Iterable[Finding]:
                 "two messages; look at the counter again behind it"
             ),
             place=where,
-            function=describe.qualified_name(copy.payload.site.function),
+            function=qualified_name(copy.payload.site.function),
             noqa_rows=(copy.payload.statement.row, copy.payload.site.end_row),
             related=tuple(
-                Related(describe.place(analysis, other.payload.site), "so does this reader")
-                for other in readers[1:]
+                Related(place(analysis, other.payload.site), "so does this reader") for other in readers[1:]
             ),
             trace=(
-                Step("others", describe.place(analysis, copy.flag.site), "looks at the counter"),
+                Step("others", place(analysis, copy.flag.site), "looks at the counter"),
                 Step("others", where, "copies the payload"),
-                Step("some ranks", describe.place(analysis, copy.writer.site), "overwrites it meanwhile"),
+                Step("some ranks", place(analysis, copy.writer.site), "overwrites it meanwhile"),
             ),
             suggestion="load the counter before and after the copy, and copy again when it has changed or is odd",
         )

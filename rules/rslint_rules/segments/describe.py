@@ -2,31 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
-from rslint.finding import Place
-from rslint.flow.analysis import Analysis
-from rslint.flow.forest import Site
 from rslint.project import ir
-from rslint.project.ir import Span
-from rslint.project.source import place_of
 from rslint.project.text import last_name, render
 from rslint.segments.openings import Opening
 from rslint.segments.raisers import Raiser
 
 _LONGEST = 60
-
-
-def place(analysis: Analysis, site: Site) -> Place:
-    """A site as faces show it: absolute file name, columns in characters from 1."""
-    source = analysis.links.source(site.function)
-    return place_of(source, Span(site.row, site.column, site.end_row, site.end_column))
-
-
-def qualified_name(identity: str) -> str:
-    """`Class.method` of a function's identity, empty at a module's top level; without the number that tells a second
-    definition of the same name apart."""
-    return re.sub(r"@\d+", "", identity.partition(":")[2])
 
 
 def opening_text(opening: Opening) -> str:

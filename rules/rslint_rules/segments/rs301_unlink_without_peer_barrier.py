@@ -52,7 +52,7 @@ from rslint.flow.analysis import Analysis
 from rslint.rule import FixRequest, Rule
 from rslint.segments.agreement import EarlyUnlink
 from rslint.segments.analysis import segment_suspects
-from rslint_rules.segments import describe
+from rslint_rules.places import place, qualified_name
 from rslint_rules.segments.barrier import barrier_before
 
 CODE, NAME = "RS301", "unlink-without-peer-barrier"
@@ -65,7 +65,7 @@ def check(analysis: Analysis) -> Iterable[Finding]:
 
 
 def _finding(analysis: Analysis, early: EarlyUnlink) -> Finding:
-    first = describe.place(analysis, early.published[0])
+    first = place(analysis, early.published[0])
     when = "" if early.test is None else f" where `{early.test[0]}` is {early.test[1]}"
     message = (
         f"a segment is unlinked here{when} while peers may still have to open it: nothing between the hand-over on "
@@ -74,11 +74,11 @@ def _finding(analysis: Analysis, early: EarlyUnlink) -> Finding:
     if early.test is not None:
         message += "; the agreement before it is left out on that path"
     related = [
-        Related(describe.place(analysis, site), "what is handed over here may hold the segment")
+        Related(place(analysis, site), "what is handed over here may hold the segment")
         for site in early.published[:SHOWN]
     ]
     if early.unlink != early.site:
-        related.append(Related(describe.place(analysis, early.unlink), "the removal"))
+        related.append(Related(place(analysis, early.unlink), "the removal"))
     return Finding(
         code=CODE,
         name=NAME,
@@ -87,8 +87,8 @@ def _finding(analysis: Analysis, early: EarlyUnlink) -> Finding:
         if early.test is not None or early.unlink == early.site
         else Confidence.MEDIUM,
         message=message,
-        place=describe.place(analysis, early.site),
-        function=describe.qualified_name(early.function),
+        place=place(analysis, early.site),
+        function=qualified_name(early.function),
         noqa_rows=(early.site.row, early.site.end_row),
         related=tuple(related),
         suggestion="let all peers meet in a barrier of their group after the hand-over, wherever there is a segment",
@@ -97,7 +97,7 @@ def _finding(analysis: Analysis, early: EarlyUnlink) -> Finding:
 
 def fix(request: FixRequest) -> Fix | None:
     for early in segment_suspects(request.analysis).early:
-        if describe.place(request.analysis, early.site) == request.finding.place:
+        if place(request.analysis, early.site) == request.finding.place:
             return barrier_before(request.analysis, request.source, early)
     return None
 

@@ -54,7 +54,7 @@ from rslint.project.config import oldest_python
 from rslint.rule import FixRequest, Rule
 from rslint.segments.analysis import segment_suspects
 from rslint.segments.tracking import TrackedAttach
-from rslint_rules.segments import describe
+from rslint_rules.places import place, qualified_name
 
 CODE, NAME = "RS302", "attach-registers-for-unlink"
 UNTRACKED_SINCE = (3, 13)
@@ -78,15 +78,15 @@ def _finding(analysis: Analysis, attach: TrackedAttach) -> Finding:
         what = {"ranks": "the segment is made here", "forked": "the process is started here"}.get(
             attach.relation, "it belongs to a daemon"
         )
-        related.append(Related(describe.place(analysis, attach.evidence), what))
+        related.append(Related(place(analysis, attach.evidence), what))
     return Finding(
         code=CODE,
         name=NAME,
         severity=Severity.WARNING,
         confidence=Confidence.MEDIUM if attach.relation else Confidence.LOW,
         message=f"attaching registers the segment with this process's resource tracker: {why}",
-        place=describe.place(analysis, attach.site),
-        function=describe.qualified_name(attach.function),
+        place=place(analysis, attach.site),
+        function=qualified_name(attach.function),
         noqa_rows=(attach.statement.row, attach.statement.end_row),
         related=tuple(related),
         suggestion="attach with `track=False` (Python 3.13), or keep `resource_tracker.register` from seeing it",

@@ -64,6 +64,7 @@ from rslint.segments.arguments import CREATE
 from rslint.segments.forgotten import Forgotten
 from rslint.segments.leaks import Leak
 from rslint.segments.rows import LostRow
+from rslint_rules.places import place, qualified_name
 from rslint_rules.segments import describe
 from rslint_rules.segments.repair import unlink_on_error
 
@@ -107,7 +108,7 @@ def is_certain(leak: Leak) -> bool:
 def _finding(analysis: Analysis, leak: Leak, others: tuple[Leak, ...]) -> Finding:
     near = [pair for pair in leak.raisers if pair[0].hops <= FARTHEST and pair[0].kind != "callback"]
     raiser, where = (near or list(leak.raisers))[0]
-    row = describe.place(analysis, where).row
+    row = place(analysis, where).row
     opening = leak.charge.opening
     if opening is None:
         message = (
@@ -121,19 +122,19 @@ def _finding(analysis: Analysis, leak: Leak, others: tuple[Leak, ...]) -> Findin
             f"line {row} raises: nothing unlinks it on that path"
         )
     related = [
-        Related(describe.place(analysis, site), f"may raise: {describe.raiser_text(one)}")
+        Related(place(analysis, site), f"may raise: {describe.raiser_text(one)}")
         for one, site in leak.raisers[:SHOWN]
         if site != leak.site
     ]
-    related += [Related(describe.place(analysis, other.site), "stays as well") for other in others]
+    related += [Related(place(analysis, other.site), "stays as well") for other in others]
     return Finding(
         code=CODE,
         name=NAME,
         severity=Severity.WARNING,
         confidence=Confidence.HIGH if raiser.hops == 0 else Confidence.MEDIUM,
         message=message,
-        place=describe.place(analysis, leak.site),
-        function=describe.qualified_name(leak.function),
+        place=place(analysis, leak.site),
+        function=qualified_name(leak.function),
         noqa_rows=(leak.statement.row, leak.statement.end_row),
         related=tuple(related),
         suggestion="unlink the segment in a handler (or `finally`) around what may raise, and raise again",
@@ -150,8 +151,8 @@ def _row(analysis: Analysis, row: LostRow) -> Finding:
         confidence=Confidence.HIGH,
         message=f"when one of these segments cannot be made, those made before it{held} stay in /dev/shm: nothing "
         "unlinks them",
-        place=describe.place(analysis, row.site),
-        function=describe.qualified_name(row.function),
+        place=place(analysis, row.site),
+        function=qualified_name(row.function),
         noqa_rows=(row.statement.row, row.statement.end_row),
         suggestion="make them one by one into a name that a handler can go through and unlink",
     )
@@ -166,8 +167,8 @@ def _forgotten(analysis: Analysis, forgotten: Forgotten) -> Finding:
         confidence=Confidence.MEDIUM,
         message=f"nothing in this project unlinks the segment {held}: it stays in /dev/shm until the process tree "
         "ends, and after SIGKILL for good",
-        place=describe.place(analysis, forgotten.site),
-        function=describe.qualified_name(forgotten.function),
+        place=place(analysis, forgotten.site),
+        function=qualified_name(forgotten.function),
         noqa_rows=(forgotten.statement.row, forgotten.statement.end_row),
         suggestion="unlink it when its owner is closed, or as soon as all have attached",
     )
@@ -177,11 +178,11 @@ def fix(request: FixRequest) -> Fix | None:
     """Only a segment that the function itself has made, and that is removed through its handle."""
     for leak in segment_suspects(request.analysis).leaks:
         opening = leak.charge.opening
-        if opening is None or describe.place(request.analysis, leak.site) != request.finding.place:
+        if opening is None or place(request.analysis, leak.site) != request.finding.place:
             continue
         if opening.kind != CREATE or opening.helper is not None or opening.by_name or not opening.holders:
             return None
-        raising = [describe.place(request.analysis, site) for _, site in leak.raisers]
+        raising = [place(request.analysis, site) for _, site in leak.raisers]
         return unlink_on_error(request.source, request.finding, opening.holders[0], raising)
     return None
 

@@ -60,7 +60,7 @@ from rslint.flow.analysis import Analysis
 from rslint.rule import Rule
 from rslint.segments.analysis import segment_suspects
 from rslint.segments.handles import Removal
-from rslint_rules.segments import describe
+from rslint_rules.places import place, qualified_name
 
 CODE, NAME = "RS304", "unlink-by-non-owner"
 _MESSAGES = {
@@ -91,15 +91,15 @@ def check(analysis: Analysis) -> Iterable[Finding]:
 
 
 def _finding(analysis: Analysis, removal: Removal) -> Finding:
-    opened = describe.place(analysis, removal.opened)
+    opened = place(analysis, removal.opened)
     return Finding(
         code=CODE,
         name=NAME,
         severity=Severity.WARNING if removal.kind in ("half-built", "armed") else Severity.ERROR,
         confidence=Confidence.HIGH if removal.kind in ("half-built", "armed") else Confidence.MEDIUM,
         message=_MESSAGES[removal.kind].format(removal.text, opened.row),
-        place=describe.place(analysis, removal.site),
-        function=describe.qualified_name(removal.function),
+        place=place(analysis, removal.site),
+        function=qualified_name(removal.function),
         noqa_rows=(removal.site.row, removal.site.end_row),
         related=(Related(opened, _OPENED[removal.kind]),),
         suggestion=_SUGGESTIONS[removal.kind],

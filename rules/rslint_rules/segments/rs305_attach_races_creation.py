@@ -45,7 +45,7 @@ from rslint.flow.analysis import Analysis
 from rslint.rule import Rule
 from rslint.segments.analysis import segment_suspects
 from rslint.segments.races import EarlyAttach
-from rslint_rules.segments import describe
+from rslint_rules.places import place, qualified_name
 
 CODE, NAME = "RS305", "attach-races-creation"
 _MESSAGES = {
@@ -61,15 +61,15 @@ def check(analysis: Analysis) -> Iterable[Finding]:
 
 
 def _finding(analysis: Analysis, attach: EarlyAttach) -> Finding:
-    made = describe.place(analysis, attach.made)
+    made = place(analysis, attach.made)
     return Finding(
         code=CODE,
         name=NAME,
         severity=Severity.WARNING,
         confidence=Confidence.MEDIUM,
         message=_MESSAGES[attach.kind].format(made.row),
-        place=describe.place(analysis, attach.site),
-        function=describe.qualified_name(attach.function),
+        place=place(analysis, attach.site),
+        function=qualified_name(attach.function),
         noqa_rows=(attach.statement.row, attach.statement.end_row),
         related=(Related(made, "made here"),),
         suggestion="wait for the maker before attaching: a barrier, a message, or trying again until it has its size",

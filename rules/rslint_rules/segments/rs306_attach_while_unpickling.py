@@ -47,7 +47,7 @@ from rslint.flow.analysis import Analysis
 from rslint.rule import Rule
 from rslint.segments.analysis import segment_suspects
 from rslint.segments.unpickling import UnpicklingOpen
-from rslint_rules.segments import describe
+from rslint_rules.places import place, qualified_name
 
 CODE, NAME = "RS306", "attach-while-unpickling"
 
@@ -59,7 +59,7 @@ def check(analysis: Analysis) -> Iterable[Finding]:
 
 def _finding(analysis: Analysis, opened: UnpicklingOpen) -> Finding:
     rebuilt = opened.rebuilding
-    name = describe.qualified_name(rebuilt.owner)
+    name = qualified_name(rebuilt.owner)
     return Finding(
         code=CODE,
         name=NAME,
@@ -69,10 +69,10 @@ def _finding(analysis: Analysis, opened: UnpicklingOpen) -> Finding:
             f"unpickling a `{name}` opens this segment: if it cannot be opened on one rank, the exception comes out of "
             "the collective there, and the other ranks go on without it"
         ),
-        place=describe.place(analysis, opened.site),
-        function=describe.qualified_name(rebuilt.function),
+        place=place(analysis, opened.site),
+        function=qualified_name(rebuilt.function),
         noqa_rows=(opened.statement.row, opened.statement.end_row),
-        related=(Related(describe.place(analysis, opened.collective), "a collective that carries objects"),),
+        related=(Related(place(analysis, opened.collective), "a collective that carries objects"),),
         suggestion="keep the error in the object, and let all ranks agree on it before they use the object",
     )
 
