@@ -6,13 +6,12 @@ import ast
 import io
 import re
 import tokenize
-import warnings
 from collections.abc import Iterator, Sequence
 
 from rslint.finding import Applicability, Edit, Finding, Fix, Place
 from rslint.project.source import Source
+from rslint_rules.trees import parsed
 
-DEEPEST = 150
 _STRINGS = frozenset(
     getattr(tokenize, name)
     for name in ("STRING", "FSTRING_MIDDLE", "TSTRING_MIDDLE")
@@ -23,7 +22,7 @@ _STRINGS = frozenset(
 def unlink_on_error(source: Source, finding: Finding, holder: str, raising: Sequence[Place]) -> Fix | None:
     """The repair of a segment in `holder` that the finding's call makes; None where the calls in `raising` do not
     follow it in one block, or the block cannot be indented without changing what it says."""
-    tree = _parsed(source.text)
+    tree = parsed(source.text)
     block = None if tree is None else _block_of(tree, finding.place.row)
     if block is None:
         return None
@@ -44,22 +43,6 @@ def unlink_on_error(source: Source, finding: Finding, holder: str, raising: Sequ
         f"unlink `{holder}` when something raises before it is handed over",
         (_wrapped(source, finding, wrapped[0].lineno, wrapped[-1].end_lineno or 0, holder),),
     )
-
-
-def _parsed(text: str) -> ast.Module | None:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-    stack: list[tuple[ast.AST, int]] = [(tree, 0)]
-    while stack:
-        node, depth = stack.pop()
-        if depth > DEEPEST:
-            return None
-        stack.extend((child, depth + 1) for child in ast.iter_child_nodes(node))
-    return tree
 
 
 def _blocks(node: ast.AST) -> Iterator[list[ast.stmt]]:

@@ -17,7 +17,8 @@ from libcst.metadata import MetadataWrapper, PositionProvider
 from rslint.finding import Edit, Place
 from rslint_rules.divergence.repair.additions import helper_edits, import_edits
 from rslint_rules.divergence.repair.plan import Import, NotCarriedOut, Plan, Position, Wrap
-from rslint_rules.divergence.repair.site import parsed, rows
+from rslint_rules.divergence.repair.site import rows
+from rslint_rules.trees import parsed
 
 
 def _statements(text: str, module: cst.Module) -> list[cst.SimpleStatementLine | cst.BaseCompoundStatement]:

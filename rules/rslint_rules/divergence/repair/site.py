@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rslint.finding import Finding, Place
-
-DEEPEST = 150
-"""Expressions nested deeper than this are left alone: libcst overflows its stack on very deep ones."""
+from rslint_rules.trees import parsed
 
 ALSO_RAISES = "also raises"
 _LINE_END = re.compile(r"\r\n|\r|\n")
@@ -74,23 +71,6 @@ def rows(text: str) -> list[str]:
         found.append(text[position : match.end()])
         position = match.end()
     return [*found, text[position:]] if position < len(text) else found
-
-
-def parsed(text: str) -> ast.Module | None:
-    """The module, or None if it cannot be parsed or nests deeper than `DEEPEST`."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-    stack: list[tuple[ast.AST, int]] = [(tree, 0)]
-    while stack:
-        node, depth = stack.pop()
-        if depth > DEEPEST:
-            return None
-        stack.extend((child, depth + 1) for child in ast.iter_child_nodes(node))
-    return tree
 
 
 def blocks(node: ast.AST) -> Iterator[tuple[str, Sequence[ast.stmt]]]:
