@@ -1,138 +1,139 @@
-"""Collectives that a failing rank still takes part in, so that its peers learn of the failure instead of
-waiting.
+"""Collectives that a failing rank still takes part in, so that its peers learn of the failure instead of waiting.
 
-The shape of the bug they replace: `broadcast_object_list([client.start()])`, where `client.start()` raises on
-rank 0 and the peers wait in the broadcast until the group's timeout
-(https://github.com/alibaba/tair-kvcache/pull/102).
+The shape of the bug they replace: `broadcast_object_list([client.start()])`, where `client.start()` raises on rank 0
+and the peers wait in the broadcast until the group's timeout (https://github.com/alibaba/tair-kvcache/pull/102).
 
-torch is imported only when a process may have an initialised process group, and NumPy is never used: bytes
-travel in uint8 tensors over memory that Python owns.
+What all of them promise, and what they do not:
+
+- As long as every rank of the group calls them in the same order and no process dies, none of them waits for ever
+  because of an exception, SystemExit and KeyboardInterrupt included.
+- The rank that failed raises its own exception, the others a `PeerError`. That is also of the type that was raised, if
+  that is an `Exception`, so handlers that stood there before still match.
+- An interrupt (Ctrl-C) that comes while a rank waits in one of these collectives is raised when the collective is over.
+- Where a process dies, the backend of the group has to notice: gloo raises an error on the ranks that wait for it.
+- Calls from several threads on one group take place one after the other, as they came. Threads with a group each do not
+  wait for each other. A thread takes its call to the end even if the coroutine that waited for it has been cancelled.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib
 import pickle
-import sys
-import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from types import AsyncGeneratorType, CoroutineType, GeneratorType, TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from rslint_runtime.byte_transport import (
+    Message,
+    broadcast_message,
+    first_failing,
+    gather_messages,
+    pickled_bytes,
+)
+from rslint_runtime.peer_error import describe_failure, raise_for_peer
+from rslint_runtime.process_groups import Carrier, carrier_of
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
-__all__ = ["PeerError", "agree", "broadcast_result", "rank_guard"]
+__all__ = ["agree", "broadcast_result", "gather_results", "rank_guard"]
 
-T = TypeVar("T")
-
-# First byte of what broadcast_result carries: whether the rest is the value or a _Failure.
-_PRODUCED = b"\x00"
-_FAILED = b"\x01"
+Result = TypeVar("Result")
 
 
-class PeerError(Exception):
-    """Another rank failed, and this rank learned of it through a collective.
-
-    The instance raised is also an instance of the type raised on the failing rank (or of its nearest base
-    that can be imported here), so `except ConnectionError` catches it on every rank.
-
-    Attributes:
-        rank: global rank that failed.
-        error_type: qualified name of the exception raised there.
-        text: `str()` of that exception.
-        traceback_text: the failing rank's traceback, causes and contexts included.
-    """
-
-    rank: int = -1
-    error_type: str = ""
-    text: str = ""
-    traceback_text: str = ""
-    _failure: _Failure | None = None
-
-    def __str__(self) -> str:
-        if self._failure is None:
-            return super().__str__()
-        summary = f"rank {self.rank} raised {self.error_type}: {self.text}"
-        return f"{summary}\n--- traceback of rank {self.rank} ---\n{self.traceback_text.rstrip()}"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # The class is made per type and cannot be found by name, so a copy is rebuilt from the failure.
-        if self._failure is None:
-            return (type(self), self.args)
-        return (_peer_error, (self._failure,))
-
-
-@dataclass(frozen=True)
-class _Failure:
-    """An exception in a form that every peer can read, whatever it can import."""
-
-    rank: int
-    bases: tuple[tuple[str, str], ...]
-    text: str
-    traceback_text: str
-    pickled: bytes | None
-
-
-def broadcast_result(produce: Callable[[], T], src: int, group: ProcessGroup | None = None) -> T:
+def broadcast_result(
+    produce: Callable[[], Result], src: int, group: ProcessGroup | None = None, *, confirm: bool = False
+) -> Result:
     """Run `produce` on rank `src` and return its value on every rank of `group`, or raise on every rank.
 
-    It takes the two broadcasts that `torch.distributed.broadcast_object_list` takes, and no more. The value
-    must be picklable; a failure to pickle it is a failure of the source like any other. The source returns
-    the very object it produced, peers a copy. Without an initialised process group, or on a group of one,
-    `produce` is simply called.
-
-    Not covered: a peer that cannot *unpickle* the value raises alone, after the collectives have finished.
+    It takes the two broadcasts that `torch.distributed.broadcast_object_list` takes, and one small all_reduce between
+    them if the pickled value is larger than 64 MiB. The value must be picklable; a failure to pickle it is a failure
+    of the source like any other. The source returns the very object it produced, peers a copy. Without an initialised
+    process group, or on a group of one, `produce` is simply called.
 
     Args:
-        produce: called on `src` only, with no arguments.
+        produce: a plain function without arguments; called on `src` only, the others may pass None.
         src: global rank of the source, as in torch.
-        group: a group that accepts CPU tensors, the default group if None.
+        group: the default group if None. One whose backend takes no CPU tensors needs `use_cpu_group`.
+        confirm: let the ranks agree, by one small all_reduce, that all of them could unpickle the value. Without it a
+        peer that cannot raises alone, after the collectives have ended.
 
     Raises:
         ValueError: on every rank that calls it, when `src` or the caller is no member of `group`.
-        RuntimeError: when the group's backend takes no CPU tensors.
-        PeerError: on the peers, when `produce` or pickling failed on `src`; the source raises its own
-        exception.
+        RuntimeError: when the group's backend takes no CPU tensors; on all ranks, when `produce` calls a collective of
+        this library on the same group.
+        TypeError: on `src`, when `produce` is no function or makes a coroutine or generator.
+        PeerError: on the peers, when `produce` or pickling failed on `src`, which raises its own exception; with
+        `confirm` also on ranks that could unpickle the value while another could not.
     """
-    if not _initialised():
-        return produce()
-    import torch.distributed as dist
+    carrier = carrier_of(group)
+    if carrier is None:
+        return _value_of(produce, "produce")
+    if src not in carrier.ranks:
+        raise ValueError(
+            f"broadcast_result: src={src} is not a member of the group with ranks {list(carrier.ranks)}"
+        )
+    if len(carrier.ranks) == 1:
+        return _value_of(produce, "produce")
+    with carrier.turn:
+        if carrier.rank == src:
+            return _sent(produce, carrier, confirm)
+        received: Result = _received(carrier, src, confirm)
+        return received
 
-    ranks = _members(group)
-    if src not in ranks:
-        raise ValueError(f"broadcast_result: src={src} is not a member of the group with ranks {list(ranks)}")
-    if len(ranks) == 1:
-        return produce()
-    if dist.get_rank() != src:
-        received = memoryview(_broadcast_bytes(None, src, group))
-        if received[:1] == _FAILED:
-            failure = cast(_Failure, pickle.loads(received[1:]))
-            raise _peer_error(failure) from _unpickled(failure)
-        return cast(T, pickle.loads(received[1:]))
+
+def gather_results(
+    fn: Callable[[], Result], group: ProcessGroup | None = None, *, confirm: bool = False
+) -> list[Result]:
+    """Run `fn` on every rank of `group` and return all results on every rank, in group order, or raise on every rank.
+
+    It takes two all_gathers, as `torch.distributed.all_gather_object` does, and memory for as many results as there are
+    ranks, each counted as long as the longest (beyond 64 MiB of that, one small all_reduce in between). The values must
+    be picklable. A rank's own item is the very object that `fn` returned there, the others are copies. `fn` may call
+    collectives of its own, on the same group too, if all ranks do.
+
+    Args:
+        fn: a plain function without arguments.
+        group: the default group if None. One whose backend takes no CPU tensors needs `use_cpu_group`.
+        confirm: let the ranks agree, by one small all_reduce, that all of them could unpickle all results. Without it a
+        rank that cannot raises alone, after the collectives have ended.
+
+    Raises:
+        ValueError: when the caller is no member of `group`.
+        RuntimeError: when the group's backend takes no CPU tensors.
+        PeerError: on ranks whose own `fn` succeeded while others failed, of the type raised on the first of these in
+        group order; `failures` has all of them. Ranks that failed raise their own exception.
+    """
+    carrier = carrier_of(group)
+    if carrier is None or len(carrier.ranks) == 1:
+        return [_value_of(fn, "fn")]
     try:
-        value = produce()
-        payload = _PRODUCED + pickle.dumps(value)
+        value = _value_of(fn, "fn")
+        message = Message(False, pickled_bytes(value))
     except BaseException as error:
-        # BaseException: a SystemExit here would leave the peers in the broadcast just as well.
-        _broadcast_bytes(_FAILED + pickle.dumps(_describe(error, src)), src, group)
+        with _told_if_possible(error), carrier.turn:
+            gather_messages(carrier, _description(error, carrier))
         raise
-    _broadcast_bytes(payload, src, group)
-    return value
+    with carrier.turn:
+        messages = gather_messages(carrier, message)
+        raise_for_peer(*(pickle.loads(message.data) for message in messages if message.failed))
+        position = carrier.ranks.index(carrier.rank)
+        del messages[position]
+        values: list[Result] = _rebuilt([message.data for message in messages], carrier, confirm)
+    return [*values[:position], value, *values[position:]]
 
 
-@contextlib.contextmanager
-def rank_guard(group: ProcessGroup | None = None) -> Iterator[None]:
+def rank_guard(group: ProcessGroup | None = None) -> _Guard:
     """Leave the block together: if it raises on any rank of `group`, it raises on all of them.
 
-    Every rank must enter and leave the block. Leaving costs one all_reduce of one integer, and after a
-    failure two broadcasts of its description. Ranks that failed raise their own exception, the others a
-    `PeerError` of the type raised on the lowest failing rank.
+    Every rank must enter and leave the block. Leaving costs one all_reduce of one integer, and after a failure two
+    broadcasts of its description. Ranks that failed raise their own exception, the others a `PeerError` of the type
+    raised on the first failing rank. Guards may be nested, on one group or on several. As a decorator it makes a block
+    of the whole function.
 
-    A collective *inside* the block, behind something that may raise, is still a hang (RS101): the failing
-    rank goes straight to the guard's exit while its peers wait in that collective. Guard what comes before a
-    collective, and put the collective after the block::
+    A collective *inside* the block, behind something that may raise, is still a hang (RS101): the failing rank goes
+    straight to the guard's exit while its peers wait in that collective. Guard what comes before a collective, and put
+    the collective after the block::
 
         with rank_guard(group):
             data = read_shard(rank)        # may raise on one rank
@@ -143,174 +144,119 @@ def rank_guard(group: ProcessGroup | None = None) -> Iterator[None]:
         RuntimeError: when the group's backend takes no CPU tensors.
         PeerError: on ranks whose own block succeeded while another rank's failed.
     """
-    if not _initialised():
-        yield
-        return
-    ranks = _members(group)
-    own: BaseException | None = None
-    try:
-        yield
-    except BaseException as error:
-        own = error
-    failed = _lowest_failing(own is not None, ranks, group)
-    if failed is None:
-        return
-    import torch.distributed as dist
-
-    if dist.get_rank() == failed:
-        assert own is not None
-        _broadcast_bytes(pickle.dumps(_describe(own, failed)), failed, group)
-        raise own
-    described = _broadcast_bytes(None, failed, group)
-    if own is not None:
-        raise own
-    failure = cast(_Failure, pickle.loads(described))
-    raise _peer_error(failure) from _unpickled(failure)
+    return _Guard(group)
 
 
-def agree(ok: bool, group: ProcessGroup | None = None) -> bool:
+class _Guard(contextlib.ContextDecorator):
+    """A guard that can be entered again, also while it is entered: each exit belongs to the latest entry."""
+
+    def __init__(self, group: ProcessGroup | None) -> None:
+        self._group = group
+        self._entered: list[Carrier | None] = []
+
+    def _recreate_cm(self) -> _Guard:
+        return _Guard(self._group)  # threads may call a decorated function at the same time
+
+    def __enter__(self) -> None:
+        self._entered.append(carrier_of(self._group))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, own: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # What was so at the entry counts: on the way groups may be made or destroyed, on some ranks only.
+        carrier = self._entered.pop()
+        if carrier is not None and len(carrier.ranks) > 1:
+            with carrier.turn:
+                _leave_together(carrier, own)
+
+
+def agree(ok: object, group: ProcessGroup | None = None) -> bool:
     """Return on every rank of `group` whether `ok` was true on all of them; one all_reduce of one integer.
 
     Raises:
         ValueError: when the caller is no member of `group`.
         RuntimeError: when the group's backend takes no CPU tensors.
     """
-    if not _initialised():
-        return bool(ok)
-    ranks = _members(group)
-    return _lowest_failing(not ok, ranks, group) is None
+    agreed = bool(ok)
+    carrier = carrier_of(group)
+    if carrier is None or len(carrier.ranks) == 1:
+        return agreed
+    with carrier.turn:
+        return first_failing(carrier, not agreed) is None
 
 
-def _initialised() -> bool:
-    # A process that never imported torch.distributed cannot have initialised a group.
-    if "torch.distributed" not in sys.modules:
-        return False
-    import torch.distributed as dist
-
-    return dist.is_available() and dist.is_initialized()
-
-
-def _members(group: ProcessGroup | None) -> tuple[int, ...]:
-    """The group's global ranks; refuses callers outside it and backends that would refuse our tensors."""
-    import torch
-    import torch.distributed as dist
-
-    if dist.get_rank(group) < 0:
-        raise ValueError(f"rank {dist.get_rank()} is not a member of the process group it was called with")
-    resolved = dist.group.WORLD if group is None else group
-    assert resolved is not None
-    if torch.device("cpu") not in resolved._device_types:
-        raise RuntimeError(
-            f"the process group (backend {dist.get_backend(resolved)}) takes no CPU tensors; pass a CPU "
-            'group, for example group=torch.distributed.new_group(ranks, backend="gloo")'
+def _value_of(function: Callable[[], Result], name: str) -> Result:
+    if not callable(function):
+        raise TypeError(
+            f"{name} must be a function without arguments, not {type(function).__name__}: write {name}=lambda: …"
         )
-    return tuple(dist.get_process_group_ranks(resolved))
+    value = function()
+    if isinstance(value, (CoroutineType, GeneratorType, AsyncGeneratorType)):
+        if not isinstance(value, AsyncGeneratorType):
+            value.close()
+        raise TypeError(
+            f"{name} must be a plain function that returns its result; it returned a {type(value).__name__}, which "
+            "no other rank can be sent: await or exhaust it inside"
+        )
+    return value
 
 
-def _lowest_failing(failed: bool, ranks: tuple[int, ...], group: ProcessGroup | None) -> int | None:
-    """The first rank in group order with `failed`, known to all; None when there is none."""
-    import torch
-    import torch.distributed as dist
-
-    position = dist.get_rank(group) if failed else len(ranks)
-    lowest = torch.tensor([position], dtype=torch.int64)
-    dist.all_reduce(lowest, op=dist.ReduceOp.MIN, group=group)
-    found = int(lowest.item())
-    return None if found == len(ranks) else ranks[found]
-
-
-def _broadcast_bytes(payload: bytes | None, src: int, group: ProcessGroup | None) -> bytearray:
-    """Carry the source's bytes to every rank: their number first, then the bytes; peers pass None."""
-    import torch
-    import torch.distributed as dist
-
-    size = torch.tensor([0 if payload is None else len(payload)], dtype=torch.int64)
-    dist.broadcast(size, src=src, group=group)
-    buffer = bytearray(int(size.item())) if payload is None else bytearray(payload)
-    dist.broadcast(torch.frombuffer(buffer, dtype=torch.uint8), src=src, group=group)
-    return buffer
-
-
-def _describe(error: BaseException, rank: int) -> _Failure:
+def _sent(produce: Callable[[], Result], carrier: Carrier, confirm: bool) -> Result:
     try:
-        text = str(error)
-    except Exception as unprintable:
-        text = f"<no text: {type(unprintable).__name__}>"
-    return _Failure(
-        rank=rank,
-        bases=tuple((base.__module__, base.__qualname__) for base in type(error).__mro__),
-        text=text,
-        traceback_text="".join(traceback.format_exception(type(error), error, error.__traceback__)),
-        pickled=_round_tripped(error),
-    )
+        value = _value_of(produce, "produce")
+        message = Message(False, pickled_bytes(value))
+    except BaseException as error:
+        # BaseException: a SystemExit here would leave the peers in the broadcast just as well.
+        with _told_if_possible(error):
+            broadcast_message(carrier, carrier.rank, _description(error, carrier))
+        raise
+    broadcast_message(carrier, carrier.rank, message)
+    _rebuilt([], carrier, confirm)
+    return value
 
 
-def _round_tripped(error: BaseException) -> bytes | None:
-    """The pickled exception, if it also unpickles: many define an `__init__` that pickle cannot repeat."""
+def _received(carrier: Carrier, src: int, confirm: bool) -> Any:
+    message = broadcast_message(carrier, src, None)
+    if message.failed:
+        raise_for_peer(pickle.loads(message.data))
+    return _rebuilt([message.data], carrier, confirm)[0]
+
+
+def _rebuilt(pickles: list[memoryview], carrier: Carrier, confirm: bool) -> list[Any]:
+    """Unpickle; with `confirm` on all ranks or on none."""
     try:
-        pickled = pickle.dumps(error)
-        copy = pickle.loads(pickled)
-    except Exception:
-        return None
-    return pickled if type(copy) is type(error) else None
+        values = [pickle.loads(data) for data in pickles]
+    except BaseException as error:
+        if confirm:
+            _leave_together(carrier, error)
+        raise
+    if confirm:
+        _leave_together(carrier, None)
+    return values
 
 
-def _unpickled(failure: _Failure) -> BaseException | None:
-    if failure.pickled is None:
-        return None
+def _leave_together(carrier: Carrier, own: BaseException | None) -> None:
+    """Raise PeerError if another rank has failed; a rank that failed itself (`own`) only tells, its caller raises."""
+    if own is not None:
+        with _told_if_possible(own):
+            first = first_failing(carrier, True)
+            assert first is not None
+            broadcast_message(carrier, first, _description(own, carrier) if first == carrier.rank else None)
+        return
+    first = first_failing(carrier, False)
+    if first is not None:
+        raise_for_peer(pickle.loads(broadcast_message(carrier, first, None).data))
+
+
+def _description(error: BaseException, carrier: Carrier) -> Message:
+    return Message(True, pickled_bytes(describe_failure(error, carrier.rank)))
+
+
+@contextlib.contextmanager
+def _told_if_possible(own: BaseException) -> Iterator[None]:
+    """A rank that cannot tell its peers of its failure, because they are gone, still raises its own exception."""
     try:
-        copy = pickle.loads(failure.pickled)
-    except Exception:
-        return None  # the type lives in a module that only the failing rank has
-    return copy if isinstance(copy, BaseException) else None
-
-
-def _peer_error(failure: _Failure) -> BaseException:
-    """A PeerError that is also of the failing rank's type, or of its nearest base that can be combined."""
-    original = _unpickled(failure)
-    for module, qualname in failure.bases:
-        base = _exception_type(module, qualname)
-        if base is None:
-            continue
-        try:
-            namespace = {"__module__": PeerError.__module__, "__init__": _no_arguments}
-            combined: Any = type("PeerError", (PeerError, base), namespace)
-            return _filled(combined(), original, failure)
-        except Exception:
-            continue  # the type refuses a second base or an instance without its own arguments
-    return _filled(PeerError(failure.text), original, failure)
-
-
-def _no_arguments(self: PeerError) -> None:
-    """Stands in for the original type's `__init__`, whose arguments are not known."""
-
-
-def _exception_type(module: str, qualname: str) -> type[BaseException] | None:
-    try:
-        found: Any = importlib.import_module(module)
-        for part in qualname.split("."):
-            found = getattr(found, part)
-    except Exception:
-        return None
-    if isinstance(found, type) and issubclass(found, BaseException):
-        return found
-    return None
-
-
-def _filled(error: PeerError, original: BaseException | None, failure: _Failure) -> PeerError:
-    error.args = (failure.text,)
-    if original is not None:
-        error.args = original.args
-        error.__dict__.update(original.__dict__)
-        # Fields that OSError, SystemExit, UnicodeError … keep outside of __dict__ and handlers look at.
-        for name in ("errno", "strerror", "filename", "filename2", "code", "value", "name", "path", "msg"):
-            if hasattr(original, name) and hasattr(type(error), name):
-                with contextlib.suppress(AttributeError, TypeError):
-                    setattr(error, name, getattr(original, name))
-    error.rank = failure.rank
-    module, qualname = failure.bases[0]
-    error.error_type = qualname if module == "builtins" else f"{module}.{qualname}"
-    error.text = failure.text
-    error.traceback_text = failure.traceback_text
-    error._failure = failure
-    return error
+        yield
+    except Exception as lost:
+        if hasattr(own, "add_note"):  # from Python 3.11 on
+            own.add_note(f"rslint_runtime: the other ranks could not be told ({type(lost).__name__}: {lost})")
