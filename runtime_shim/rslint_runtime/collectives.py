@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import contextlib
 import pickle
+import threading
 from collections.abc import Callable, Iterator
 from types import AsyncGeneratorType, CoroutineType, GeneratorType, TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -123,7 +124,7 @@ def gather_results(
     return [*values[:position], value, *values[position:]]
 
 
-def rank_guard(group: ProcessGroup | None = None) -> _Guard:
+class rank_guard(contextlib.ContextDecorator):
     """Leave the block together: if it raises on any rank of `group`, it raises on all of them.
 
     Every rank must enter and leave the block. Leaving costs one all_reduce of one integer, and after a failure two
@@ -144,27 +145,19 @@ def rank_guard(group: ProcessGroup | None = None) -> _Guard:
         RuntimeError: when the group's backend takes no CPU tensors.
         PeerError: on ranks whose own block succeeded while another rank's failed.
     """
-    return _Guard(group)
 
-
-class _Guard(contextlib.ContextDecorator):
-    """A guard that can be entered again, also while it is entered: each exit belongs to the latest entry."""
-
-    def __init__(self, group: ProcessGroup | None) -> None:
+    def __init__(self, group: ProcessGroup | None = None) -> None:
         self._group = group
-        self._entered: list[Carrier | None] = []
-
-    def _recreate_cm(self) -> _Guard:
-        return _Guard(self._group)  # threads may call a decorated function at the same time
+        self._here = threading.local()  # a decorated function may run in several threads, and within itself
 
     def __enter__(self) -> None:
-        self._entered.append(carrier_of(self._group))
+        self._here.entered = [*getattr(self._here, "entered", ()), carrier_of(self._group)]
 
     def __exit__(
         self, kind: type[BaseException] | None, own: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # What was so at the entry counts: on the way groups may be made or destroyed, on some ranks only.
-        carrier = self._entered.pop()
+        # The group at the entry counts: on the way one may be made or destroyed, on some ranks only.
+        carrier: Carrier | None = self._here.entered.pop()
         if carrier is not None and len(carrier.ranks) > 1:
             with carrier.turn:
                 _leave_together(carrier, own)

@@ -72,7 +72,7 @@ class PeerError(Exception):
     def __str__(self) -> str:
         if not self._failures:
             return super().__str__()
-        summary = f"rank {self.rank} raised {self.error_type}: {self.text}"
+        summary = f"rank {self.rank} raised {self.error_type}{self.text and ': '}{self.text}"
         if len(self._failures) > 1:
             summary += f"\n(so did ranks {[failure.rank for failure in self._failures[1:]]}, see `failures`)"
         return f"{summary}\n--- traceback of rank {self.rank} ---\n{self.traceback_text.rstrip()}"

@@ -107,7 +107,9 @@ class _GroupTurn:
                     self._interrupt = interrupt
 
 
-_group_turns: weakref.WeakKeyDictionary[ProcessGroup, _GroupTurn] = weakref.WeakKeyDictionary()
+# What is known of a group that takes CPU tensors: its ranks, the caller's own, whose turn it is.
+_standings: weakref.WeakKeyDictionary[ProcessGroup, tuple[tuple[int, ...], int, _GroupTurn]]
+_standings = weakref.WeakKeyDictionary()
 _cpu_groups: weakref.WeakKeyDictionary[ProcessGroup, weakref.ref[ProcessGroup]] = weakref.WeakKeyDictionary()
 _group_registration = threading.Lock()
 
@@ -161,14 +163,16 @@ def carrier_of(group: ProcessGroup | None) -> Carrier | None:
         return None
     import torch.distributed as dist
 
-    carrying = _joined(group)
-    if not _takes_cpu_tensors(carrying):
-        carrying = _named_for(carrying)
-    turn = _group_turns.get(carrying)
-    if turn is None:
+    resolved: Any = dist.group.WORLD if group is None else group
+    standing = _standings.get(resolved) if isinstance(resolved, dist.ProcessGroup) else None
+    if standing is None:
+        resolved = _joined(resolved)
+        if not _takes_cpu_tensors(resolved):
+            return carrier_of(_named_for(resolved))
         with _group_registration:
-            turn = _group_turns.setdefault(carrying, _GroupTurn())
-    return Carrier(carrying, tuple(dist.get_process_group_ranks(carrying)), dist.get_rank(), turn)
+            ranks = tuple(dist.get_process_group_ranks(resolved))
+            standing = _standings.setdefault(resolved, (ranks, dist.get_rank(), _GroupTurn()))
+    return Carrier(resolved, *standing)
 
 
 def _distributed() -> bool:
@@ -199,7 +203,13 @@ def _joined(group: Any) -> ProcessGroup:
 
 
 def _takes_cpu_tensors(group: ProcessGroup) -> bool:
-    return any(device.type == "cpu" for device in group._device_types)
+    import torch.distributed as dist
+
+    devices = [device.type for device in group._device_types]
+    if not devices:
+        # A group written in Python registers no devices; its backend may have said which it takes.
+        devices = dist.Backend.backend_capability.get(dist.get_backend(group), ["cpu"])
+    return "cpu" in devices
 
 
 def _named_for(group: ProcessGroup) -> ProcessGroup:

@@ -450,20 +450,6 @@ def without_a_group(rank: int, world_size: int) -> object:
     return in_a_group_of_one(rank, world_size)
 
 
-def refused_by_backend(rank: int, world_size: int) -> str:
-    """A group whose backend says it takes CUDA tensors only, as NCCL's does."""
-    import unittest.mock
-
-    with unittest.mock.patch.object(
-        type(dist.group.WORLD), "_device_types", new=property(lambda self: [torch.device("cuda")])
-    ):
-        try:
-            broadcast_result(lambda: 1, src=0)
-        except RuntimeError as error:
-            return str(error)
-    return ""
-
-
 def imports_of_numpy(rank: int, world_size: int) -> list[str]:
     before = set(sys.modules)
     broadcast_result(lambda: {"a": [1, 2]}, src=0)

@@ -1,4 +1,4 @@
-"""broadcast_result, rank_guard and agree: one rank's failure reaches all ranks, as the same type of error."""
+"""Collectives that a failing rank still takes part in: its failure reaches all ranks, as the same type of error."""
 
 from __future__ import annotations
 
@@ -8,16 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rslint_runtime import PeerError, agree, broadcast_result, rank_guard
+from rslint_runtime import agree, broadcast_result, gather_results, rank_guard
 from rslint_runtime.testing import Fault, RunResult, run_ranks
 
 PROGRAMS = Path(__file__).with_name("programs.py")
+COLLECTIVE_PROGRAMS = Path(__file__).with_name("collective_programs.py")
 REFUSED = [Fault(0, "Client.start", raises=ConnectionError, message="manager is down")]
 
 
 def run(name: str, world_size: int = 2, **options: Any) -> RunResult:
     result = run_ranks(f"{PROGRAMS}:{name}", world_size, **options)
     assert result.outcome in ("completed", "failed"), result.report()
+    return result
+
+
+def run_collectives(name: str, world_size: int = 2, **options: Any) -> RunResult:
+    result = run_ranks(f"{COLLECTIVE_PROGRAMS}:{name}", world_size, **options)
+    assert result.outcome == "completed", result.report()
     return result
 
 
@@ -125,12 +132,6 @@ def test_outside_of_any_distributed_program() -> None:
     assert (agree(True), agree(False)) == (True, False)
 
 
-def test_a_backend_that_takes_no_cpu_tensors_is_named_with_the_remedy() -> None:
-    for text in run("refused_by_backend").results.values():
-        assert "takes no CPU tensors" in text
-        assert 'new_group(ranks, backend="gloo")' in text
-
-
 def test_large_values() -> None:
     assert run("large_value", 3).results == dict.fromkeys(range(3), 5000000)
 
@@ -165,6 +166,196 @@ def test_a_collective_inside_a_guard_behind_a_failure_does_not_match() -> None:
 
 def test_agree_is_true_only_if_all_are() -> None:
     assert run("agreed", 2).results == {0: (False, True), 1: (False, True)}
+
+
+def test_guards_may_be_nested_also_on_a_part_of_the_ranks() -> None:
+    """Rank 0 is no member of the inner guard's group, and learns from the outer one where it began."""
+    assert run_collectives("nested_guards", 3).results == {
+        0: "PeerError: rank 2 raised ConnectionError: shard 2",
+        1: "PeerError: rank 2 raised ConnectionError: shard 2",
+        2: "ConnectionError: shard 2",
+    }
+
+
+def test_a_guard_can_be_entered_again_and_decorate() -> None:
+    """StopIteration, because it ends generators, and a guard must not be one."""
+    results = run_collectives("guards_one_after_the_other").results
+    assert results[0] == ["fine", "PeerError: rank 1 raised StopIteration: no more", "StopIteration: no more"]
+    assert results[1] == ["fine", "StopIteration: no more", "PeerError: rank 0 raised StopIteration: no more"]
+
+
+def test_a_guard_has_the_group_that_was_there_when_it_was_entered() -> None:
+    assert run_collectives("guard_over_a_changed_world").results == {0: "fine", 1: "failed alone"}
+
+
+def test_a_guard_is_named_in_reports_as_programs_call_it() -> None:
+    result = run("guarded", 2, args=((),))
+    assert [entered.call for entered in result.sequences[0]] == ["rank_guard", "barrier"]
+
+
+# --- gather_results
+
+
+def test_results_are_gathered_in_group_order_for_two_all_gathers() -> None:
+    result = run_collectives("gathered", 3)
+    assert result.results == {rank: ["", "x", "xx"] for rank in range(3)}
+    assert [entered.operation for entered in result.sequences[0]] == ["all_gather", "all_gather"]
+
+
+def test_if_some_ranks_fail_to_produce_a_result_all_raise() -> None:
+    results = run_collectives("gathered_where_some_fail", 3, args=((1, 2),)).results
+    assert results[0] == ("rank 1 raised ConnectionError: shard 1", {1: "shard 1", 2: "shard 2"})
+    assert (results[1], results[2]) == (("shard 1", {}), ("shard 2", {}))
+
+
+def test_if_all_ranks_fail_each_raises_its_own() -> None:
+    results = run_collectives("gathered_where_some_fail", 2, args=((0, 1),)).results
+    assert results == {0: ("shard 0", {}), 1: ("shard 1", {})}
+
+
+def test_what_is_gathered_may_take_collectives_on_the_same_group() -> None:
+    assert run_collectives("gathered_with_collectives_inside").results == {0: [1.5, 1.5], 1: [1.5, 1.5]}
+
+
+# --- values
+
+
+def test_who_made_a_value_keeps_that_very_object() -> None:
+    assert run_collectives("own_objects").results == {0: (False, True), 1: (True, True)}
+
+
+def test_a_value_is_pickled_once() -> None:
+    assert run_collectives("changes_while_it_is_pickled").results == dict.fromkeys((0, 1), (1, ["pickled"]))
+
+
+def test_values_of_all_kinds() -> None:
+    assert run_collectives("values_of_all_kinds").results == {0: (True, True), 1: (True, True)}
+
+
+def test_a_receiver_that_cannot_rebuild_the_value_raises_alone() -> None:
+    own = "ModuleNotFoundError: no module named 'plugin'"
+    result = run_collectives("cannot_be_rebuilt", 3, args=(False,))
+    assert result.results == {0: "OnlyAtHome", 1: own, 2: "str"}
+    gathered = run_collectives("cannot_be_rebuilt_among_all", 3, args=(False,))
+    assert gathered.results == {0: 3, 1: own, 2: 3}
+
+
+@pytest.mark.parametrize("name", ["cannot_be_rebuilt", "cannot_be_rebuilt_among_all"])
+def test_with_confirm_all_raise_if_one_cannot_rebuild_the_value(name: str) -> None:
+    results = run_collectives(name, 3, args=(True,)).results
+    assert results[1] == "ModuleNotFoundError: no module named 'plugin'"
+    assert results[0] == results[2] == f"PeerError: rank 1 raised {results[1]}"
+
+
+def test_to_confirm_takes_one_all_reduce_more() -> None:
+    result = run_collectives("confirmed")
+    assert result.results == dict.fromkeys((0, 1), (1, [0, 1]))
+    operations = [entered.operation for entered in result.sequences[0]]
+    assert operations == ["broadcast", "broadcast", "all_reduce", "all_gather", "all_gather", "all_reduce"]
+
+
+def test_what_is_larger_than_one_collective_carries_goes_in_parts() -> None:
+    result = run_collectives("large_and_in_parts", args=(1000,))
+    assert result.results == dict.fromkeys((0, 1), (True, [(0, 1000), (1, 1001)]))
+    operations = [entered.operation for entered in result.sequences[0]]
+    assert operations == ["broadcast"] * 4 + ["all_gather"] * 4
+
+
+@pytest.mark.parametrize("primitive", ["broadcast_result", "gather_results"])
+def test_where_a_large_value_has_no_room_all_raise(primitive: str) -> None:
+    results = run_collectives("no_room", 3, args=(primitive,)).results
+    assert results[1].startswith("MemoryError: no room for the ")
+    assert results[0] == results[2] == f"PeerError: rank 1 raised {results[1]}"
+
+
+def test_the_device_that_new_tensors_are_made_on_does_not_matter() -> None:
+    assert run_collectives("under_a_default_device").results == dict.fromkeys((0, 1), (7, [0, 1], True))
+
+
+# --- what is called wrongly
+
+
+@pytest.mark.parametrize(
+    ("kind", "complaint"),
+    [
+        ("coroutine", "must be a plain function that returns its result; it returned a coroutine"),
+        ("generator", "must be a plain function that returns its result; it returned a generator"),
+        ("value", "must be a function without arguments, not int: write "),
+    ],
+)
+def test_what_is_no_plain_function_is_refused_on_all_ranks(kind: str, complaint: str) -> None:
+    result = run_collectives("called_wrongly", args=(kind,))
+    for name, own, peer in zip(("produce", "fn"), result.results[0], result.results[1], strict=True):
+        assert own.startswith(f"TypeError: {name} {complaint}")
+        assert peer == f"PeerError: rank 0 raised {own}"
+    assert "never awaited" not in result.output[0]
+
+
+def test_what_is_no_plain_function_is_refused_in_a_single_process_too() -> None:
+    async def coroutine() -> int:
+        return 1
+
+    with pytest.raises(TypeError, match="it returned a coroutine"):
+        broadcast_result(coroutine, src=0)
+    with pytest.raises(TypeError, match="it returned a coroutine"):
+        gather_results(coroutine)
+
+
+def test_a_collective_inside_produce_is_refused_on_all_ranks() -> None:
+    """Peers would take its data for the result."""
+    results = run_collectives("called_wrongly", args=("collective",)).results
+    assert results[0][0].startswith(
+        "RuntimeError: a collective was called inside another one on the same group"
+    )
+    assert results[1][0] == f"PeerError: rank 0 raised {results[0][0]}"
+
+
+def test_peers_need_no_function() -> None:
+    assert run_collectives("only_the_source_has_the_function").results == {0: 7, 1: 7}
+
+
+def test_what_is_no_group_is_refused_by_name() -> None:
+    for text in run_collectives("no_group").results.values():
+        assert text.startswith(
+            "TypeError: group must be a torch.distributed.ProcessGroup or None, not Coordinator"
+        )
+
+
+def test_data_of_another_collective_is_not_taken_for_a_size() -> None:
+    assert run_collectives("out_of_step").results[1].startswith("the ranks are out of step: ")
+
+
+# --- what comes from outside
+
+
+@pytest.mark.parametrize("primitive", ["broadcast_result", "gather_results", "rank_guard"])
+@pytest.mark.parametrize(
+    ("kind", "own"),
+    [("exit", "SystemExit: 3"), ("interrupt", "KeyboardInterrupt: "), ("close", "GeneratorExit: ")],
+)
+def test_peers_learn_of_a_rank_that_was_told_to_stop(primitive: str, kind: str, own: str) -> None:
+    assert run_collectives("leaves", args=(kind, primitive)).results == {
+        0: own,
+        1: f"PeerError: rank 0 raised {own.removesuffix(': ')}",
+    }
+
+
+@pytest.mark.parametrize("primitive", ["broadcast_result", "rank_guard"])
+def test_an_interrupt_while_a_rank_waits_comes_when_the_collective_is_over(primitive: str) -> None:
+    """Rank 1 leaves after its part: rank 0, which fails later on, can still tell it."""
+    assert run_collectives("interrupted_while_it_waits", args=(primitive,)).results == {
+        0: "ConnectionError: refused",
+        1: "KeyboardInterrupt: ",
+    }
+
+
+@pytest.mark.parametrize("primitive", ["broadcast_result", "gather_results", "rank_guard"])
+def test_a_rank_raises_its_own_exception_also_when_nobody_is_left_to_be_told(primitive: str) -> None:
+    result = run_ranks(f"{COLLECTIVE_PROGRAMS}:peers_are_gone", 2, args=(primitive,))
+    assert result.outcome == "peer_died"
+    assert result.errors[0].is_a("KeyError")
+    if sys.version_info >= (3, 11):
+        assert "rslint_runtime: the other ranks could not be told (" in result.output[0]
 
 
 # --- weight

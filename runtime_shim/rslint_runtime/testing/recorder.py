@@ -291,6 +291,8 @@ def _place() -> tuple[str, str]:
             return f"{filename}:{frame.f_lineno}", call
         if not filename.endswith(_TRANSPARENT):
             call = frame.f_code.co_name
+            if call == "__exit__":
+                call = type(frame.f_locals.get("self")).__name__  # a context manager's own name says more
         frame = frame.f_back
     return "?", call
 
