@@ -251,5 +251,5 @@ def _told_if_possible(own: BaseException) -> Iterator[None]:
     try:
         yield
     except Exception as lost:
-        if hasattr(own, "add_note"):  # from Python 3.11 on
+        with contextlib.suppress(Exception):  # add_note came with Python 3.11
             own.add_note(f"rslint_runtime: the other ranks could not be told ({type(lost).__name__}: {lost})")

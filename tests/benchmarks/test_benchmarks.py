@@ -201,3 +201,20 @@ def test_the_cost_of_a_fence_is_printed_for_each_call_that_the_readme_lists() ->
         "message, no fence",
         "message, two fences",
     ]
+
+
+def test_the_cost_of_each_collective_is_a_row() -> None:
+    pytest.importorskip("torch")
+    command = [sys.executable, str(BENCHMARKS / "collective_overhead.py"), "2"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=True)
+    assert re.match(r"torch \S+, \d+ CPUs, load average [\d.]+, 2 pairs, medians\n", done.stdout)
+    rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if line.startswith("| `")]
+    assert [row[0].split("`")[1] for row in rows] == [
+        "agree",
+        "rank_guard",
+        *["broadcast_result"] * 5,
+        *["gather_results"] * 2,
+    ]
+    for _, theirs, ours, more, ratio in rows:
+        assert float(ours) / float(theirs) == pytest.approx(float(ratio), rel=0.05)
+        assert re.fullmatch(r"[+-]\d+", more)

@@ -186,11 +186,14 @@ def test_the_runtime_is_known_by_names_too() -> None:
     result = collective_of(MODELS, None, "broadcast_result")
     guard = collective_of(MODELS, "rslint_runtime.rank_guard", "rank_guard")
     agree = collective_of(MODELS, "rslint_runtime.agree", "agree")
+    gather = collective_of(MODELS, "rslint_runtime.gather_results", "gather_results")
     assert result is not None
+    assert gather is not None
     assert guard is not None
     assert agree is not None
     assert result.captures == ("produce",)
     assert (result.group_position, result.result_agrees) == (2, True)
+    assert (gather.captures, gather.group_position, gather.result_agrees) == (("fn",), 1, True)
     assert guard.at_exit == "agreed"
     assert agree.group_position == 1
 

@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -487,3 +488,33 @@ def peers_are_gone(rank: int, world_size: int, primitive: str) -> object:
         print("".join(getattr(error, "__notes__", [])))
         raise
     return None
+
+
+def dies_in_the_middle(rank: int, world_size: int) -> object:
+    def die() -> None:
+        os._exit(3)
+
+    return broadcast_result(die, src=0)
+
+
+def takes_longer_than_the_groups_timeout(rank: int, world_size: int, seconds: float) -> object:
+    try:
+        return broadcast_result(lambda: time.sleep(seconds), src=0)
+    except RuntimeError as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def memory_for_a_value(rank: int, world_size: int, size: int) -> list[float]:
+    """The most that each primitive allocates on this rank, in sizes of the value."""
+    value = b"x" * size
+    peaks = []
+    calls: list[Callable[[], object]] = [
+        lambda: broadcast_result(lambda: value, src=0),
+        lambda: gather_results(lambda: value),
+    ]
+    for call in calls:
+        tracemalloc.start()
+        call()
+        peaks.append(tracemalloc.get_traced_memory()[1] / size)
+        tracemalloc.stop()
+    return peaks

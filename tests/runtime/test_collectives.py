@@ -232,6 +232,14 @@ def test_values_of_all_kinds() -> None:
     assert run_collectives("values_of_all_kinds").results == {0: (True, True), 1: (True, True)}
 
 
+def test_a_large_value_takes_little_more_memory_than_itself() -> None:
+    """At the source its pickle; at a peer that and the copy; gathering, everybody's as well."""
+    source, peer = run_collectives("memory_for_a_value", args=(4_000_000,)).results.values()
+    assert source[0] < 1.5
+    assert peer[0] < 2.5
+    assert max(source[1], peer[1]) < 4.5
+
+
 def test_a_receiver_that_cannot_rebuild_the_value_raises_alone() -> None:
     own = "ModuleNotFoundError: no module named 'plugin'"
     result = run_collectives("cannot_be_rebuilt", 3, args=(False,))
@@ -347,6 +355,20 @@ def test_an_interrupt_while_a_rank_waits_comes_when_the_collective_is_over(primi
         0: "ConnectionError: refused",
         1: "KeyboardInterrupt: ",
     }
+
+
+def test_where_a_process_dies_gloo_raises_on_those_that_wait_for_it() -> None:
+    result = run_ranks(f"{COLLECTIVE_PROGRAMS}:dies_in_the_middle", 3)
+    assert result.outcome == "peer_died"
+    assert set(result.errors) == {1, 2}
+    assert all(error.is_a("RuntimeError") for error in result.errors.values())
+
+
+def test_who_takes_longer_than_the_groups_timeout_is_as_good_as_dead() -> None:
+    """Both sides raise what the backend raises: the peers at the timeout, the source when it comes to send."""
+    result = run_collectives("takes_longer_than_the_groups_timeout", args=(1.5,), group_timeout=0.5)
+    assert all(text.startswith("RuntimeError: ") for text in result.results.values())
+    assert "Timed out waiting 500ms" in result.results[1]
 
 
 @pytest.mark.parametrize("primitive", ["broadcast_result", "gather_results", "rank_guard"])

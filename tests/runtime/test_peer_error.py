@@ -10,8 +10,10 @@ import sys
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rslint_runtime import PeerError
-from rslint_runtime.peer_error import describe_failure, raise_for_peer
+from rslint_runtime.peer_error import _shortened_text, describe_failure, raise_for_peer
 
 MEGABYTE = 1_000_000
 
@@ -211,6 +213,19 @@ def test_an_exception_of_fifty_megabytes_is_cut_and_says_so() -> None:
         assert "the end" in text[-200:]
     assert "pickled it takes 50,0" in peer.text
     assert "at_a_peer" in peer.traceback_text, "the frames come before the message"
+
+
+@given(st.text(max_size=60), st.integers(4, 40))
+def test_a_text_that_is_cut_keeps_both_ends_and_says_how_much_is_gone(text: str, limit: int) -> None:
+    cut = _shortened_text(text, limit)
+    if len(text) <= limit:
+        assert cut == text
+        return
+    begin, _, rest = cut.rpartition("… [")
+    said, _, end = rest.partition(" characters cut] …")
+    assert text.startswith(begin)
+    assert text.endswith(end)
+    assert (len(begin) + len(end), int(said)) == (limit, len(text) - limit)
 
 
 def test_the_largest_exception_that_travels_whole() -> None:
