@@ -101,10 +101,10 @@ def gather_messages(carrier: Carrier, message: Message) -> list[Message]:
     some_failed = any(failed for failed, _ in announced)
     sizes = [size if failed or not some_failed else 0 for failed, size in announced]
     longest = max(sizes)
-    shorter = message.data.nbytes != longest
-    room = _agreed_room(carrier, count * longest, (count + shorter) * longest)
-    gathered, own = room[: count * longest], room[count * longest :] if shorter else message.data
-    if shorter and (message.failed or not some_failed):
+    padded = message.data.nbytes != longest
+    room = _agreed_room(carrier, count * longest, (count + padded) * longest)
+    gathered, own = room[: count * longest], room[count * longest :] if padded else message.data
+    if padded and (message.failed or not some_failed):
         own[: message.data.nbytes] = message.data
     at_once = max(_AT_ONCE // count, 1)
     for part, *parts in zip(

@@ -13,6 +13,8 @@ What all of them promise, and what they do not:
 - Where a process dies, the backend of the group has to notice: gloo raises an error on the ranks that wait for it.
 - Calls from several threads on one group take place one after the other, as they came. Threads with a group each do not
   wait for each other. A thread takes its call to the end even if the coroutine that waited for it has been cancelled.
+
+Each of these with the test that shows it, and how to call them from asyncio: docs/guarantees/collectives.md.
 """
 
 from __future__ import annotations
@@ -163,19 +165,25 @@ class rank_guard(contextlib.ContextDecorator):
                 _leave_together(carrier, own)
 
 
-def agree(ok: object, group: ProcessGroup | None = None) -> bool:
+def agree(ok: bool, group: ProcessGroup | None = None) -> bool:
     """Return on every rank of `group` whether `ok` was true on all of them; one all_reduce of one integer.
+
+    A rank whose `ok` has no truth value (an array of several) takes part as if it were false, and raises afterwards.
 
     Raises:
         ValueError: when the caller is no member of `group`.
         RuntimeError: when the group's backend takes no CPU tensors.
     """
-    agreed = bool(ok)
     carrier = carrier_of(group)
     if carrier is None or len(carrier.ranks) == 1:
-        return agreed
+        return bool(ok)
+    failed = True
     with carrier.turn:
-        return first_failing(carrier, not agreed) is None
+        try:
+            failed = not ok
+        finally:
+            first = first_failing(carrier, failed)
+    return first is None
 
 
 def _value_of(function: Callable[[], Result], name: str) -> Result:

@@ -102,7 +102,7 @@ class _GroupTurn:
                     work.wait()
                     break
                 except Exception:
-                    raise
+                    raise  # the collective itself has failed
                 except BaseException as interrupt:
                     self._interrupt = interrupt
 

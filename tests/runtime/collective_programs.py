@@ -180,6 +180,18 @@ def only_the_source_has_the_function(rank: int, world_size: int) -> object:
     return broadcast_result(produce, src=0)
 
 
+class Undecided:
+    """As an array of several items: neither true nor false."""
+
+    def __bool__(self) -> bool:
+        raise ValueError("the truth value is ambiguous")
+
+
+def neither_true_nor_false(rank: int, world_size: int) -> object:
+    ok: Any = Undecided() if rank == 0 else True
+    return told(lambda: agree(ok))
+
+
 def no_group(rank: int, world_size: int) -> object:
     class Coordinator:
         pass

@@ -165,7 +165,14 @@ def test_a_collective_inside_a_guard_behind_a_failure_does_not_match() -> None:
 
 
 def test_agree_is_true_only_if_all_are() -> None:
-    assert run("agreed", 2).results == {0: (False, True), 1: (False, True)}
+    result = run("agreed", 2)
+    assert result.results == {0: (False, True), 1: (False, True)}
+    assert [entered.operation for entered in result.sequences[0]] == ["all_reduce", "all_reduce"]
+
+
+def test_peers_do_not_wait_for_a_rank_that_cannot_tell_whether_it_agrees() -> None:
+    results = run_collectives("neither_true_nor_false").results
+    assert results == {0: "ValueError: the truth value is ambiguous", 1: False}
 
 
 def test_guards_may_be_nested_also_on_a_part_of_the_ranks() -> None:
