@@ -37,8 +37,11 @@ def object_gather(value: bytes) -> None:
     dist.all_gather_object([None] * dist.get_world_size(), value)
 
 
-def one_all_reduce(value: torch.Tensor) -> None:
-    dist.all_reduce(value)
+def flag_reduced(ok: bool) -> bool:
+    """An agreement as it is written by hand."""
+    flag = torch.tensor([ok], dtype=torch.int64)
+    dist.all_reduce(flag, op=dist.ReduceOp.MIN)
+    return bool(flag.item())
 
 
 def guarded() -> None:
@@ -48,11 +51,10 @@ def guarded() -> None:
 
 def comparisons() -> dict[str, tuple[Call, Call]]:
     """(torch's call, ours) by the row's label."""
-    small = torch.zeros(1, dtype=torch.int64)
-    reduced = partial(one_all_reduce, small)
+    by_hand = partial(flag_reduced, True)
     rows: dict[str, tuple[Call, Call]] = {
-        "`agree`, all_reduce of one integer": (reduced, partial(agree, True)),
-        "`rank_guard`, all_reduce of one integer": (reduced, guarded),
+        "`agree`, a flag and all_reduce": (by_hand, partial(agree, True)),
+        "`rank_guard`, a flag and all_reduce": (by_hand, guarded),
     }
     for label, size in SIZES.items():
         value = b"x" * size
