@@ -211,6 +211,17 @@ def out_of_step(rank: int, world_size: int) -> object:
         return str(error)
 
 
+def raises_fifty_megabytes(rank: int, world_size: int) -> object:
+    def produce() -> None:
+        raise ConnectionError("x" * 50_000_000)
+
+    try:
+        return broadcast_result(produce, src=0)
+    except ConnectionError as error:
+        dist.barrier()
+        return len(str(error))
+
+
 # --- groups
 
 

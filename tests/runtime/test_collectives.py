@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -76,6 +77,13 @@ def test_fields_that_handlers_look_at_come_along() -> None:
     assert failure("chained")[1]["retry_after"] == 3
     own, peer = failure("file")
     assert own["errno"] == peer["errno"] == 2
+
+
+def test_of_an_error_of_fifty_megabytes_little_is_sent() -> None:
+    result = run_collectives("raises_fifty_megabytes")
+    assert (result.results[0], result.results[1] < 200_000) == (50_000_000, True)
+    (sent,) = [int(size) for size in re.findall(r"uint8\[(\d+)\]", str(result.sequences[1]))]
+    assert sent < 200_000
 
 
 def test_an_exit_of_the_leader_is_an_ordinary_error_on_its_peers() -> None:
