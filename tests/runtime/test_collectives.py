@@ -365,7 +365,7 @@ def test_peers_learn_of_a_rank_that_was_told_to_stop(primitive: str, kind: str, 
 
 @pytest.mark.parametrize("primitive", ["broadcast_result", "rank_guard"])
 def test_an_interrupt_while_a_rank_waits_comes_when_the_collective_is_over(primitive: str) -> None:
-    """Rank 1 leaves after its part: rank 0, which fails later on, can still tell it."""
+    """Rank 1 leaves after its part, so that rank 0 can tell of its failure and does not wait for it."""
     assert run_collectives("interrupted_while_it_waits", args=(primitive,)).results == {
         0: "ConnectionError: refused",
         1: "KeyboardInterrupt: ",
@@ -373,10 +373,9 @@ def test_an_interrupt_while_a_rank_waits_comes_when_the_collective_is_over(primi
 
 
 def test_where_a_process_dies_gloo_raises_on_those_that_wait_for_it() -> None:
-    result = run_ranks(f"{COLLECTIVE_PROGRAMS}:dies_in_the_middle", 3)
+    result = run_ranks(f"{COLLECTIVE_PROGRAMS}:dies_in_the_middle", 2)
     assert result.outcome == "peer_died"
-    assert set(result.errors) == {1, 2}
-    assert all(error.is_a("RuntimeError") for error in result.errors.values())
+    assert result.errors[1].is_a("RuntimeError")
 
 
 def test_who_takes_longer_than_the_groups_timeout_is_as_good_as_dead() -> None:
@@ -388,11 +387,9 @@ def test_who_takes_longer_than_the_groups_timeout_is_as_good_as_dead() -> None:
 
 @pytest.mark.parametrize("primitive", ["broadcast_result", "gather_results", "rank_guard"])
 def test_a_rank_raises_its_own_exception_also_when_nobody_is_left_to_be_told(primitive: str) -> None:
-    result = run_ranks(f"{COLLECTIVE_PROGRAMS}:peers_are_gone", 2, args=(primitive,))
-    assert result.outcome == "peer_died"
-    assert result.errors[0].is_a("KeyError")
-    if sys.version_info >= (3, 11):
-        assert "rslint_runtime: the other ranks could not be told (" in result.output[0]
+    results = run_collectives("peers_are_gone", args=(primitive,)).results
+    told = "rslint_runtime: the other ranks could not be told ("
+    assert results[0].startswith(told if sys.version_info >= (3, 11) else "no notes")
 
 
 # --- weight
