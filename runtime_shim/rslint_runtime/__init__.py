@@ -3,5 +3,18 @@ what one process writes to shared memory is read in order by another."""
 
 from rslint_runtime.collectives import PeerError, agree, broadcast_result, rank_guard
 from rslint_runtime.order import memory_fence
+from rslint_runtime.segment_handle import Segment
+from rslint_runtime.segments import attach, create, remove_orphans, unlink_after_peers
 
-__all__ = ["PeerError", "agree", "broadcast_result", "memory_fence", "rank_guard"]
+__all__ = [
+    "PeerError",
+    "Segment",
+    "agree",
+    "attach",
+    "broadcast_result",
+    "create",
+    "memory_fence",
+    "rank_guard",
+    "remove_orphans",
+    "unlink_after_peers",
+]
