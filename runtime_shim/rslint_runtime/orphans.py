@@ -12,6 +12,8 @@ from __future__ import annotations
 import os
 import stat
 
+from rslint_runtime.segment_records import read_stamp
+
 __all__ = ["is_linked", "owner_lock", "remove_if_orphaned"]
 
 
@@ -43,10 +45,10 @@ def is_linked(fd: int, path: str) -> bool:
     return (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino)
 
 
-def remove_if_orphaned(path: str) -> bool:
-    """Remove the file of a segment of ours if no living process owns it, and tell whether that was so.
+def remove_if_orphaned(path: str, generation: str) -> bool:
+    """Remove the file of a segment of this generation if no living process owns it, and tell whether that was so.
 
-    Files of other users are left alone, by root too, and so is what is no regular file.
+    Files of other users are left alone, by root too, and so is what is no regular file, or has a payload and no stamp.
     """
     import fcntl
 
@@ -60,7 +62,7 @@ def remove_if_orphaned(path: str) -> bool:
             return False
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # Under the exclusive lock nobody becomes its owner any more: owners look whether it is linked after locking.
-        if not is_linked(fd, path):
+        if not is_linked(fd, path) or not (read_stamp(fd, generation) or _is_unfinished(fd)):
             return False
         os.unlink(path)
     except OSError:
@@ -68,3 +70,8 @@ def remove_if_orphaned(path: str) -> bool:
     finally:
         os.close(fd)
     return True
+
+
+def _is_unfinished(fd: int) -> bool:
+    """Whether nothing has been written yet: the stamp comes before the first byte of payload."""
+    return not any(os.pread(fd, 4096, 0))

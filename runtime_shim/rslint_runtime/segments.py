@@ -15,6 +15,7 @@ What is promised when which process dies stands in docs/guarantees/segments.md.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import time
@@ -56,7 +57,8 @@ def create(size: int, label: str = "") -> Segment:
         segment = _filled_segment(name, size)
         segment.own(fd)
     except BaseException:
-        os.unlink(segment_path(name))
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(segment_path(name))
         os.close(fd)
         raise
     return segment
@@ -192,8 +194,9 @@ def remove_orphans(label: str | None = None) -> tuple[str, ...]:
     """
     removed = []
     for name in sorted(os.listdir(segments_folder())):
-        if generation_of(name) is None or label not in (None, label_of(name)):
+        generation = generation_of(name)
+        if generation is None or label not in (None, label_of(name)):
             continue
-        if remove_if_orphaned(segment_path(name)):
+        if remove_if_orphaned(segment_path(name), generation):
             removed.append(name)
     return tuple(removed)
