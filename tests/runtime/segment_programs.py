@@ -62,11 +62,13 @@ def run_killed_at(last: int, label: str) -> list[str]:
 
 
 def killed_at_every_line(folder: str) -> None:
-    """Print, for every line at which the owner is killed: the line, what it left, what a sweep left of that."""
+    """Kill owners at the first and at the last visit of each line; print the line, how many segments were left, how
+    many a sweep has removed, and how many are left after it."""
     segment_names._SEGMENTS_FOLDER = folder
     places = run_killed_at(-1, "counted")
+    visits = {place: [n for n, other in enumerate(places, 1) if other == place] for place in places}
     told = []
-    for number, place in enumerate(places, 1):
+    for place, number in ((place, n) for place, visited in visits.items() for n in {visited[0], visited[-1]}):
         child = os.fork()
         if child == 0:
             run_killed_at(number, "killed")
@@ -148,6 +150,16 @@ def gives_up_on_a_peer(rank: int, world_size: int) -> str:
     before_attach(received[0])
     attach(received[0]).close()
     return "attached"
+
+
+def tensor_of_a_closed_segment(rank: int, world_size: int) -> int:
+    """The sum of a tensor whose segment is closed; `SharedMemory.close()` would have unmapped it: a crash."""
+    import torch
+
+    with create(1 << 20) as segment:
+        tensor = torch.frombuffer(segment.buf, dtype=torch.uint8)
+        tensor.fill_(7)
+    return int(tensor.sum(dtype=torch.int64))
 
 
 def before_attach(name: str) -> None:

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rslint_runtime import attach, create, remove_orphans, segment_names
 from rslint_runtime.segment_names import generation_of, label_of, new_segment_name
+from rslint_runtime.testing import run_ranks
 
 if not os.path.isdir("/dev/shm"):
     pytest.skip("segments need /dev/shm", allow_module_level=True)
@@ -211,15 +212,8 @@ def test_views_outlive_the_segment_that_is_closed_around_them(folder: Path) -> N
 
 
 def test_a_tensor_made_from_it_keeps_its_memory() -> None:
-    program = """
-import torch
-from rslint_runtime import create
-with create(1 << 20) as segment:
-    tensor = torch.frombuffer(segment.buf, dtype=torch.uint8)
-    tensor.fill_(7)
-print(int(tensor.sum()) // 7)  # SharedMemory.close() would have unmapped it: a crash
-"""
-    assert in_another_process(program) == str(1 << 20)
+    result = run_ranks(f"{Path(__file__).with_name('segment_programs.py')}:tensor_of_a_closed_segment", 1)
+    assert result.results == {0: 7 * (1 << 20)}, result.report()
 
 
 def test_the_memory_goes_with_the_last_view(folder: Path) -> None:
