@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import sys
 import warnings
 import weakref
 from types import TracebackType
@@ -23,6 +24,42 @@ from rslint_runtime.segment_names import segment_path
 from rslint_runtime.segment_records import Arrival, Stamp, arrivals
 
 __all__ = ["Segment"]
+
+
+class _Ownership:
+    """The lock that an owner holds, and what becomes of the segment when the owner ends without having removed it."""
+
+    def __init__(self, name: str, path: str, fd: int) -> None:
+        self._name, self._path = name, path
+        self._fd: int | None = fd
+        self._at_end: Any = None
+
+    def ends_with(self, segment: Segment) -> None:
+        """Remove the segment when its handle has gone, or else when the process ends."""
+        finalizer = weakref.finalize(segment, self.remove)
+        util = sys.modules.get("multiprocessing.util")
+        if util is not None:
+            # A child that multiprocessing has forked ends without atexit before Python 3.13; and a parent must not
+            # remove what its children use before it has joined them, which multiprocessing does at priority 0.
+            finalizer.atexit = False
+            self._at_end = util.Finalize(None, self.remove, exitpriority=-100)
+
+    def remove(self) -> None:
+        """Remove the segment, unless the ownership was given up."""
+        if self._fd is None:
+            return
+        if is_linked(self._fd, self._path):
+            os.unlink(self._path)
+        self.give_up()
+        warnings.warn(f"segment {self._name} was never unlinked; it is now", ResourceWarning, stacklevel=2)
+
+    def give_up(self) -> None:
+        """Give the lock back."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+        if self._at_end is not None:
+            self._at_end.cancel()
 
 
 class Segment:
@@ -42,8 +79,7 @@ class Segment:
         self._view: memoryview | None = memoryview(mmap.mmap(fd, size))
         status = os.fstat(fd)
         self._file = (status.st_dev, status.st_ino)
-        self._owner_fd: int | None = None
-        self._removal: Any = None
+        self._ownership: _Ownership | None = None
 
     @property
     def buf(self) -> memoryview:
@@ -55,7 +91,7 @@ class Segment:
     @property
     def owner(self) -> bool:
         """Whether this process is to remove the segment."""
-        return self._owner_fd is not None
+        return self._ownership is not None
 
     def arrived(self) -> tuple[Arrival, ...]:
         """The processes that have attached so far, in order; none of a segment that `create` has not made.
@@ -81,7 +117,7 @@ class Segment:
             PermissionError: when `create` has made the segment and this process does not own it.
         """
         if self._is_linked():
-            if self._owner_fd is None and self._stamp is not None:
+            if self._ownership is None and self._stamp is not None:
                 raise PermissionError(
                     errno.EPERM,
                     "a segment is removed by its owner, or by a process that has called take_over()",
@@ -95,7 +131,7 @@ class Segment:
 
         Raises RuntimeError when this process does not own it.
         """
-        if self._owner_fd is None:
+        if self._ownership is None:
             raise RuntimeError(f"segment {self.name} cannot be handed over: this process does not own it")
         self._disown()
 
@@ -104,7 +140,7 @@ class Segment:
 
         Raises FileNotFoundError when it has been removed meanwhile.
         """
-        if self._owner_fd is not None:
+        if self._ownership is not None:
             return
         fd = owner_lock(self._path)
         if fd is None or not self._is_linked():
@@ -117,15 +153,14 @@ class Segment:
 
     def own(self, fd: int) -> None:
         """Own the segment by a descriptor that holds the owner's lock; `create` and `take_over` do."""
-        self._owner_fd = fd
-        self._removal = weakref.finalize(self, _removed_at_last, self.name, self._path, fd)
+        self._ownership = _Ownership(self.name, self._path, fd)
+        self._ownership.ends_with(self)
         _owned.add(self)
 
     def _disown(self) -> None:
-        if self._owner_fd is not None:
-            self._removal.detach()
-            os.close(self._owner_fd)
-            self._owner_fd = None
+        if self._ownership is not None:
+            self._ownership.give_up()
+            self._ownership = None
             _owned.discard(self)
 
     def _is_linked(self) -> bool:
@@ -141,7 +176,7 @@ class Segment:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._owner_fd is not None:
+        if self._ownership is not None:
             self.unlink()
         self.close()
 
@@ -156,14 +191,6 @@ class Segment:
 
 
 _owned: weakref.WeakSet[Segment] = weakref.WeakSet()
-
-
-def _removed_at_last(name: str, path: str, fd: int) -> None:
-    """What becomes of a segment whose owner has dropped it, or ends, without having removed it."""
-    if is_linked(fd, path):
-        os.unlink(path)
-    os.close(fd)
-    warnings.warn(f"segment {name} was never unlinked; it is now", ResourceWarning, stacklevel=2)
 
 
 def _disown_in_child() -> None:

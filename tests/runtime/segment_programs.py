@@ -152,6 +152,23 @@ def gives_up_on_a_peer(rank: int, world_size: int) -> str:
     return "attached"
 
 
+def ends_before_its_children(label: str) -> None:
+    """Leave an attach to a child that is joined at the end of the process."""
+    import multiprocessing
+
+    segment = create(8, label)
+    segment.buf[:2] = b"ok"
+    child = multiprocessing.get_context("fork").Process(target=attaches_late, args=(segment.name,))
+    child.start()
+    globals()["kept"] = segment
+
+
+def attaches_late(name: str) -> None:
+    time.sleep(0.3)
+    with attach(name) as segment:
+        print(bytes(segment.buf[:2]), name)
+
+
 def tensor_of_a_closed_segment(rank: int, world_size: int) -> int:
     """The sum of a tensor whose segment is closed; `SharedMemory.close()` would have unmapped it: a crash."""
     import torch

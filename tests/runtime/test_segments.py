@@ -311,6 +311,19 @@ def test_a_process_that_ends_by_itself_removes_what_it_owns(ending: str) -> None
     assert not os.path.exists(f"/dev/shm/{done.stdout.strip()}")
 
 
+def test_at_the_end_of_a_process_its_children_are_joined_before_the_name_goes() -> None:
+    program = Path(__file__).with_name("segment_programs.py")
+    done = subprocess.run(
+        [sys.executable, str(program), "ends_before_its_children", "joined"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    content, _, name = done.stdout.strip().rpartition(" ")
+    assert (content, os.path.exists(f"/dev/shm/{name}"), done.stderr) == ("b'ok'", False, "")
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 @pytest.mark.parametrize("takes_over", [False, True])
 def test_a_forked_child_owns_only_what_it_takes_over(folder: Path, takes_over: bool) -> None:
@@ -408,3 +421,10 @@ def test_no_tracker_hears_of_an_attach_in_any_kind_of_process(interpreter: str) 
         check=False,
     )
     assert (done.stdout, done.stderr) == ("all is well\n", "")
+
+
+def test_on_a_system_without_file_locks_the_library_can_be_imported() -> None:
+    program = (
+        "import sys; sys.modules['fcntl'] = None; import rslint_runtime; print(rslint_runtime.agree(True))"
+    )
+    assert in_another_process(program) == "True"
