@@ -133,6 +133,24 @@ def shares_a_segment(rank: int, world_size: int) -> list[object]:
         return [segment.owner, bytes(segment.buf[:2])]
 
 
+def shares_within_a_part(rank: int, world_size: int) -> list[object]:
+    """Ranks 0 and 2 of three are the group that shares; rank 1 has no part in it."""
+    import torch.distributed as dist
+
+    group = dist.new_group([0, 2])
+    received: list[Any] = [None]
+    if rank == 2:
+        segment = create(16)
+        received = [segment.name]
+    dist.broadcast_object_list(received, src=2)
+    if rank == 0:
+        segment = attach(received[0])
+    if rank == 1:
+        return []
+    unlink_after_peers(segment, group, timeout=30)
+    return [segment.owner, len(segment.buf)]
+
+
 def gives_up_on_a_peer(rank: int, world_size: int) -> str:
     """As above, but not all of the peers come."""
     import torch.distributed as dist

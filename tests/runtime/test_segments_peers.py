@@ -43,6 +43,12 @@ def test_all_ranks_of_a_group_attach_and_the_name_goes() -> None:
     assert result.results == {0: [False, False, b"ok"], 1: [False, b"ok"], 2: [False, b"ok"]}
 
 
+def test_of_a_part_of_the_ranks_only_its_members_are_waited_for() -> None:
+    result = run_ranks(f"{PROGRAMS}:shares_within_a_part", 3)
+    assert result.outcome == "completed", result.report()
+    assert result.results == {0: [False, 16], 1: [], 2: [False, 16]}
+
+
 def test_a_peer_that_raises_before_it_attaches_is_named_in_time() -> None:
     faults = [Fault(1, "before_attach", raises=ConnectionError)]
     result = run_ranks(f"{PROGRAMS}:gives_up_on_a_peer", 3, faults=faults)
