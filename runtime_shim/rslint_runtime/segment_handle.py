@@ -10,6 +10,7 @@ the segment under its parent, and the parent's death would go unnoticed as long 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import mmap
 import os
@@ -19,7 +20,7 @@ import weakref
 from types import TracebackType
 from typing import Any
 
-from rslint_runtime.orphans import is_linked, owner_lock
+from rslint_runtime.orphans import is_linked, locked_alone, owner_lock
 from rslint_runtime.segment_names import segment_path
 from rslint_runtime.segment_records import Arrival, Stamp, arrivals
 
@@ -36,22 +37,31 @@ class _Ownership:
 
     def ends_with(self, segment: Segment) -> None:
         """Remove the segment when its handle has gone, or else when the process ends."""
-        finalizer = weakref.finalize(segment, self.remove)
+        finalizer = weakref.finalize(segment, self.end)
         util = sys.modules.get("multiprocessing.util")
         if util is not None:
             # A child that multiprocessing has forked ends without atexit before Python 3.13; and a parent must not
             # remove what its children use before it has joined them, which multiprocessing does at priority 0.
             finalizer.atexit = False
-            self._at_end = util.Finalize(None, self.remove, exitpriority=-100)
+            self._at_end = util.Finalize(None, self.end, exitpriority=-100)
 
-    def remove(self) -> None:
-        """Remove the segment, unless the ownership was given up."""
+    def end(self) -> None:
+        """As `leave`, for an owner that did not think of it."""
+        if self.leave():
+            warnings.warn(
+                f"segment {self._name} was never unlinked; it is now", ResourceWarning, stacklevel=2
+            )
+
+    def leave(self) -> bool:
+        """Own the segment no more. The last owner removes it; tells whether that was this one."""
         if self._fd is None:
-            return
-        if is_linked(self._fd, self._path):
+            return False
+        # Who wants to own it now waits for the lock, and finds then that it is gone.
+        last = locked_alone(self._fd) and is_linked(self._fd, self._path)
+        if last:
             os.unlink(self._path)
         self.give_up()
-        warnings.warn(f"segment {self._name} was never unlinked; it is now", ResourceWarning, stacklevel=2)
+        return last
 
     def give_up(self) -> None:
         """Give the lock back."""
@@ -65,9 +75,9 @@ class _Ownership:
 class Segment:
     """A mapped segment: `name` to send to other processes, `size` in bytes as asked for, `buf` to read and write.
 
-    Made by `create` and `attach`. As a context manager it closes, and removes the segment if this process owns it. It
-    has `name`, `size`, `buf`, `close` and `unlink` as `SharedMemory` has, but is none, and cannot be pickled: send the
-    name, and attach where no collective is waiting for the unpickling.
+    Made by `create` and `attach`. As a context manager it closes, and removes the segment if this process owns it and
+    no other one does. It has `name`, `size`, `buf`, `close` and `unlink` as `SharedMemory` has, but is none, and cannot
+    be pickled: send the name, and attach where no collective is waiting for the unpickling.
     """
 
     def __init__(self, name: str, size: int, fd: int, stamp: Stamp | None) -> None:
@@ -100,7 +110,10 @@ class Segment:
         """
         if self._stamp is None:
             return ()
-        fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            raise FileNotFoundError(errno.ENOENT, "the segment has been removed", self.name) from None
         try:
             return arrivals(fd, self._stamp)
         finally:
@@ -123,11 +136,12 @@ class Segment:
                     "a segment is removed by its owner, or by a process that has called take_over()",
                     self.name,
                 )
-            os.unlink(self._path)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._path)
         self._disown()
 
     def hand_over(self) -> None:
-        """Stop owning the segment, after another process has called `take_over`; without one it is an orphan now.
+        """Stop owning the segment and leave it to who has called `take_over`; if nobody has, it is an orphan now.
 
         Raises RuntimeError when this process does not own it.
         """
@@ -136,7 +150,8 @@ class Segment:
         self._disown()
 
     def take_over(self) -> None:
-        """Own the segment from now on, beside whoever does already, until each hands it over, unlinks it or ends.
+        """Own the segment from now on, beside whoever does already. The last owner that leaves its `with`, or ends,
+        removes it; `unlink` removes it at once.
 
         Raises FileNotFoundError when it has been removed meanwhile.
         """
@@ -177,7 +192,8 @@ class Segment:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._ownership is not None:
-            self.unlink()
+            self._ownership.leave()
+            self._disown()
         self.close()
 
     def __repr__(self) -> str:

@@ -97,7 +97,7 @@ def waits(folder: str, label: str) -> None:
 
 
 def parent_of_a_child(folder: str, label: str, takes_over: str) -> None:
-    """Make a segment, fork a child that takes it over or does not, tell name and child, and live until killed."""
+    """Make a segment, fork a child that takes it over or does not, tell name and child, and live as long as stdin."""
     segment_names._SEGMENTS_FOLDER = folder
     segment = create(64, label)
     tell, told = os.pipe()
@@ -109,7 +109,7 @@ def parent_of_a_child(folder: str, label: str, takes_over: str) -> None:
         time.sleep(120)
     os.read(tell, 1)
     print(segment.name, child, flush=True)
-    time.sleep(120)
+    sys.stdin.read()
 
 
 # --- ranks

@@ -287,6 +287,21 @@ def test_a_segment_is_handed_over(folder: Path) -> None:
     assert os.listdir(folder) == []
 
 
+def test_the_last_owner_removes(folder: Path) -> None:
+    segment, other = create(1), create(1)
+    attached, second = attach(segment.name), attach(other.name)
+    attached.take_over()
+    with segment:
+        pass
+    assert segment.name in os.listdir(folder)
+    with attached:
+        pass
+    assert os.listdir(folder) == [other.name]
+    second.take_over()
+    other.unlink()  # at once, whoever owns it besides
+    assert os.listdir(folder) == []
+
+
 def test_what_nobody_has_taken_over_is_an_orphan(folder: Path) -> None:
     segment = create(1)
     segment.hand_over()
@@ -342,8 +357,10 @@ def test_a_forked_child_owns_only_what_it_takes_over(folder: Path, takes_over: b
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert segment.buf[0] == 5
-    assert os.listdir(folder) == ([] if takes_over else [segment.name])
-    segment.unlink()
+    assert os.listdir(folder) == [segment.name]
+    with segment:
+        pass
+    assert os.listdir(folder) == []
 
 
 def test_it_cannot_be_pickled_and_says_what_to_send(folder: Path) -> None:
