@@ -32,8 +32,9 @@ except FileExistsError:
 ## Fix and its safety
 Safe where `target-version` (or `requires-python`) is 3.13 or newer: `track=False`. For an older one there is no such
 argument. With `fix-style = "runtime"` the call becomes `attach(name)` of the runtime library then: unsafe, for what it
-returns is used like a `SharedMemory` and is none. It is not offered in a module that derives from `SharedMemory`, tests
-for it, uses private attributes of it, or has another `attach`. Else `track=False` is shown and not applied.
+returns is used like a `SharedMemory` and is none, and outside of Linux it raises OSError. It is not offered in a module
+that derives from `SharedMemory`, tests for it, uses private attributes of it, or has another `attach`. Without that
+style `track=False` is shown and not applied.
 
 ## Known limits
 Children of one `multiprocessing` parent are handed its tracker, and attaching is harmless there. So a relation between
