@@ -2,16 +2,31 @@
 what one process writes to shared memory is read in order by another."""
 
 from rslint_runtime.collectives import agree, broadcast_result, gather_results, rank_guard
+from rslint_runtime.locks import AsyncGuarded, Guarded, Held, ReleasedError
 from rslint_runtime.order import memory_fence
 from rslint_runtime.peer_error import PeerError
 from rslint_runtime.process_groups import use_cpu_group
+from rslint_runtime.segment_handle import Segment
+from rslint_runtime.segments import attach, create, remove_orphans, unlink_after_peers
+from rslint_runtime.update_locks import AsyncUpdateLock, UpdateLock
 
 __all__ = [
+    "AsyncGuarded",
+    "AsyncUpdateLock",
+    "Guarded",
+    "Held",
     "PeerError",
+    "ReleasedError",
+    "Segment",
+    "UpdateLock",
     "agree",
+    "attach",
     "broadcast_result",
+    "create",
     "gather_results",
     "memory_fence",
     "rank_guard",
+    "remove_orphans",
+    "unlink_after_peers",
     "use_cpu_group",
 ]
