@@ -1,0 +1,271 @@
+"""The writing end of a ring: waits for a free slot, fills it, and publishes it with one byte."""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any
+
+from rslint_runtime.order import memory_fence
+from rslint_runtime.peers import Peer, PeerDiedError
+from rslint_runtime.ring_layout import (
+    ATTACHED,
+    BYTES,
+    CLOSED,
+    COUNT,
+    DROPPED,
+    EXPECTED,
+    JOINING,
+    OVERFLOWED,
+    SLOT_HEADER,
+    SLOT_HEADER_SIZE,
+    WRITER_CELL,
+)
+from rslint_runtime.ring_members import RingMember
+from rslint_runtime.ring_messages import lay_out, pickled_frames
+from rslint_runtime.ring_overflow import OverflowWriter
+from rslint_runtime.waiting import wait_until, wait_until_async
+
+__all__ = ["RingWriter", "SlowReaderError"]
+
+_LOOK_SECONDS = 0.1
+
+
+class SlowReaderError(TimeoutError):
+    """A reader did not read in time, or has not come yet.
+
+    Attributes:
+        peers: the readers that are behind, with rank, pid and how far.
+    """
+
+    def __init__(self, message: str, peers: tuple[Peer, ...]) -> None:
+        super().__init__(message)
+        self.peers = peers
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.args[0], self.peers)
+
+
+class RingWriter:
+    """The one writer of a ring. Get it from `ShmRing.writer`. For one thread, or one task, at a time."""
+
+    def __init__(self, name: str, *, drop_dead_readers: bool, busy_seconds: float) -> None:
+        self._member = RingMember(name, 0)
+        state = self._member.view[WRITER_CELL]
+        if state != EXPECTED:
+            self._member.leave(None)
+            raise ConnectionError(f"ring {name} has had its {self._member.peer(0)}; make a new ring")
+        self._layout = self._member.layout
+        self._view = self._member.view
+        self._drop_dead, self._busy = drop_dead_readers, busy_seconds
+        self._written = self._free = 0
+        self._look_at = 0.0
+        self._filling = False
+        self._overflow = OverflowWriter(name)
+        self._cells = [self._layout.reader_cell(rank) for rank in range(self._layout.readers)]
+        self._member.come_in(ATTACHED)
+
+    # Writing ------------------------------------------------------------------------------------------------
+
+    def write(self, data: Any, timeout: float | None = None) -> None:
+        """Send bytes, or any other buffer, to every reader."""
+        parts, size = _parts_of(data)
+        self._need_slot(timeout)
+        self._store(BYTES, parts, size)
+
+    def send(self, value: object, timeout: float | None = None) -> None:
+        """Send an object, pickled, to every reader. Raises what `write` and pickling raise; then nothing is sent."""
+        kind, parts, size = lay_out(pickled_frames(value))
+        self._need_slot(timeout)
+        self._store(kind, parts, size)
+
+    @contextlib.contextmanager
+    def reserve(self, size: int, timeout: float | None = None) -> Iterator[memoryview]:
+        """`size` bytes of the ring to be filled in the block; the message is sent when the block ends.
+
+        A block that raises sends nothing. What the bytes held before is undefined.
+        """
+        self._need_slot(timeout)
+        with self._filled(BYTES, size) as view:
+            yield view
+
+    async def write_async(self, data: Any, timeout: float | None = None) -> None:
+        """`write` for asyncio. Cancelled, it has sent the whole message or nothing."""
+        parts, size = _parts_of(data)
+        await self._need_slot_async(timeout)
+        self._store(BYTES, parts, size)
+
+    async def send_async(self, value: object, timeout: float | None = None) -> None:
+        """`send` for asyncio. Cancelled, it has sent the whole message or nothing."""
+        kind, parts, size = lay_out(pickled_frames(value))
+        await self._need_slot_async(timeout)
+        self._store(kind, parts, size)
+
+    def flush(self, timeout: float | None = None) -> None:
+        """Wait until every reader has read everything. Raises what `write` raises."""
+        self._check()
+        if not wait_until(self._all_read, timeout, watch=self._look, busy_seconds=self._busy):
+            raise self._too_slow(timeout, "has not read everything")
+
+    async def flush_async(self, timeout: float | None = None) -> None:
+        """`flush` for asyncio."""
+        self._check()
+        if not await wait_until_async(self._all_read, timeout, watch=self._look, busy_seconds=self._busy):
+            raise self._too_slow(timeout, "has not read everything")
+
+    # Readers ------------------------------------------------------------------------------------------------
+
+    def peers(self) -> tuple[Peer, ...]:
+        """All members of the ring as they are now, the writer first."""
+        self._check()
+        return self._member.everybody()
+
+    def drop_dead_readers(self) -> tuple[Peer, ...]:
+        """Go on without the readers that have died, and return who they were."""
+        self._check()
+        dead = self._dead()
+        for peer in dead:
+            assert peer.rank is not None
+            self._view[self._cells[peer.rank]] = DROPPED
+        self._free = 0
+        return dead
+
+    # Closing ------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Leave. Readers read what has been sent, and then find the end. Doing it twice is harmless."""
+        if self._member.fd >= 0:
+            # Who sees the end must see the last message.
+            memory_fence()
+        self._overflow.close()
+        self._member.leave(CLOSED)
+
+    def __enter__(self) -> RingWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Inside -------------------------------------------------------------------------------------------------
+
+    def _check(self) -> None:
+        if self._member.fd < 0:
+            self._member.refuse()
+        if self._filling:
+            raise RuntimeError(
+                "a message is being written already; a writer is for one thread or task at a time"
+            )
+
+    def _need_slot(self, timeout: float | None) -> None:
+        self._check()
+        self._look_now_and_then()
+        if not self._free and not wait_until(
+            self._found_free, timeout, watch=self._look, busy_seconds=self._busy
+        ):
+            raise self._too_slow(timeout, "left no slot free")
+
+    async def _need_slot_async(self, timeout: float | None) -> None:
+        self._check()
+        self._look_now_and_then()
+        if not self._free and not await wait_until_async(
+            self._found_free, timeout, watch=self._look, busy_seconds=self._busy
+        ):
+            raise self._too_slow(timeout, "left no slot free")
+        self._check()
+
+    def _store(self, kind: int, parts: list[Any], size: int) -> None:
+        with self._filled(kind, size) as view:
+            start = 0
+            for part in parts:
+                view[start : start + len(part)] = part
+                start += len(part)
+
+    @contextlib.contextmanager
+    def _filled(self, kind: int, size: int) -> Iterator[memoryview]:
+        slot = self._written % self._layout.slots
+        start = self._layout.slot_start(slot)
+        body = start + SLOT_HEADER_SIZE
+        self._filling = True
+        try:
+            if size <= self._layout.slot_bytes:
+                self._overflow.drop(slot)
+                struct.pack_into(SLOT_HEADER, self._view, start, kind, 0, size)
+                with self._view[body : body + size] as view:
+                    yield view
+            else:
+                name = self._overflow.name_for(slot, size).encode()
+                struct.pack_into(SLOT_HEADER, self._view, start, kind | OVERFLOWED, len(name), size)
+                self._view[body : body + len(name)] = name
+                with self._overflow.view(slot, name.decode(), size) as view:
+                    yield view
+            self._publish()
+        finally:
+            self._filling = False
+
+    def _publish(self) -> None:
+        # This process's own count first: an exception between the two lines may delay the message, but never has
+        # the next one written over it.
+        self._free -= 1
+        self._written = (self._written + 1) % self._layout.modulus
+        memory_fence()
+        self._view[WRITER_CELL + COUNT] = self._written
+
+    def _found_free(self) -> bool:
+        # No fence between these loads and the stores to a slot that they allow: stores wait for the branch.
+        self._free = self._layout.slots - self._most_behind()
+        return self._free > 0
+
+    def _all_read(self) -> bool:
+        return self._most_behind() == 0
+
+    def _most_behind(self) -> int:
+        view, written, modulus = self._view, self._written, self._layout.modulus
+        most = 0
+        for cell in self._cells:
+            if view[cell] in (EXPECTED, ATTACHED):
+                most = max(most, (written - view[cell + COUNT]) % modulus)
+        return most
+
+    def _look_now_and_then(self) -> None:
+        now = time.monotonic()
+        if now >= self._look_at:
+            self._look_at = now + _LOOK_SECONDS
+            self._look()
+
+    def _look(self) -> None:
+        """Notice who died, take in who joins. Raises PeerDiedError and BrokenPipeError."""
+        dead = self._dead()
+        if dead and self._drop_dead:
+            self.drop_dead_readers()
+        elif dead:
+            names = ", ".join(map(str, dead))
+            raise PeerDiedError(f"ring {self._member.name}: {names} died", dead)
+        for cell in self._cells:
+            if self._view[cell] == JOINING:
+                self._view[cell + COUNT] = self._written
+                memory_fence()
+                self._view[cell] = ATTACHED
+        if all(self._view[cell] in (CLOSED, DROPPED) for cell in self._cells):
+            raise BrokenPipeError(f"ring {self._member.name}: no reader is left")
+
+    def _dead(self) -> tuple[Peer, ...]:
+        places = range(1, 1 + self._layout.readers)
+        return tuple(self._member.peer(place) for place in places if self._member.has_died(place))
+
+    def _too_slow(self, timeout: float | None, what: str) -> SlowReaderError:
+        most = self._most_behind()
+        behind = tuple(peer for peer in self._member.everybody()[1:] if peer.behind and peer.behind == most)
+        names = ", ".join(f"{peer}, {peer.state}, {peer.behind} behind" for peer in behind)
+        return SlowReaderError(f"ring {self._member.name}: {names} {what} within {timeout} seconds", behind)
+
+
+def _parts_of(data: Any) -> tuple[list[Any], int]:
+    if isinstance(data, (bytes, bytearray)):
+        return [data], len(data)
+    view = memoryview(data).cast("B")
+    return [view], len(view)

@@ -1,0 +1,95 @@
+"""How to wait for what another process stores to shared memory: spin, then yield the CPU, then sleep ever longer.
+
+Memory rings no bell, so a waiter has to look again and again. At first it looks often, for what is about to come; later
+it leaves the CPU to others. The kernel is asked for nothing but sleep, so a waiter needs nobody to wake it, and a peer
+that was killed in whatever state leaves no waiter behind.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+
+__all__ = ["BUSY_SECONDS", "wait_until", "wait_until_async"]
+
+BUSY_SECONDS = 0.001
+_SPINS = 20
+_SHORTEST_SLEEP = 0.00005
+_LONGEST_SLEEP = 0.002
+_WATCH_SECONDS = 0.02
+
+
+def wait_until(
+    ready: Callable[[], bool],
+    timeout: float | None = None,
+    *,
+    watch: Callable[[], None] | None = None,
+    busy_seconds: float = BUSY_SECONDS,
+) -> bool:
+    """Whether `ready()` came true within `timeout` seconds (None: wait for ever).
+
+    `watch` is called now and then (about fifty times a second) and once more before time is up; it raises what should
+    end the wait, for example that the peer waited for has died. For `busy_seconds` the CPU is only yielded; after that
+    the thread sleeps, first for 50 microseconds, in the end for 2 milliseconds at a time.
+    """
+    for _ in range(_SPINS):
+        if ready():
+            return True
+    for pause in _pauses(timeout, watch, busy_seconds):
+        if ready():
+            return True
+        if pause:
+            time.sleep(pause)
+        else:
+            _yield_cpu()
+    return ready()
+
+
+async def wait_until_async(
+    ready: Callable[[], bool],
+    timeout: float | None = None,
+    *,
+    watch: Callable[[], None] | None = None,
+    busy_seconds: float = BUSY_SECONDS,
+) -> bool:
+    """`wait_until` for asyncio: other tasks run between any two looks.
+
+    Between the `ready()` that came true and the return nothing is awaited, so a caller that is cancelled was cancelled
+    before; what it waited for is still there.
+    """
+    import asyncio
+
+    if ready():
+        return True
+    for pause in _pauses(timeout, watch, busy_seconds):
+        await asyncio.sleep(pause)
+        if ready():
+            return True
+    return False
+
+
+def _pauses(timeout: float | None, watch: Callable[[], None] | None, busy_seconds: float) -> Iterator[float]:
+    """Seconds to pause before each further look, 0 to yield only; ends when time is up."""
+    now = started = time.monotonic()
+    deadline = float("inf") if timeout is None else started + timeout
+    watch_at, sleep = started + _WATCH_SECONDS, _SHORTEST_SLEEP
+    while now < deadline:
+        if now - started < busy_seconds:
+            yield 0
+        else:
+            yield min(sleep, deadline - now)
+            sleep = min(2 * sleep, _LONGEST_SLEEP)
+        now = time.monotonic()
+        if watch is not None and now >= watch_at:
+            watch()
+            watch_at = now + _WATCH_SECONDS
+    if watch is not None:
+        watch()
+
+
+def _yield_cpu() -> None:
+    if hasattr(os, "sched_yield"):
+        os.sched_yield()
+    else:
+        time.sleep(0)
