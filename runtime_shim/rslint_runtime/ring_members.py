@@ -39,7 +39,7 @@ class RingMember:
             if not 0 <= place <= self.layout.readers:
                 raise ValueError(f"ring {name} has readers 0 to {self.layout.readers - 1}, not {place - 1}")
             self.cell = self._cell(place)
-            self._hold = self._taken()
+            self.hold = self._taken()
         except BaseException:
             self._segment.close()
             raise
@@ -51,11 +51,6 @@ class RingMember:
             pass
         raise ConnectionError(f"ring {self.name} has a {self.peer(self.place)} already")
 
-    @property
-    def fd(self) -> int:
-        """The descriptor that holds the place; negative when it is given back, or held by a parent of this process."""
-        return self._hold.fd
-
     def come_in(self, state: int) -> None:
         """Tell the others who is here, then that somebody is."""
         struct.pack_into("<Q", self.view, self.cell + PID, os.getpid())
@@ -64,13 +59,13 @@ class RingMember:
 
     def leave(self, state: int | None) -> None:
         """Give the place back; `state` is what the others find, None to change nothing. Harmless when done twice."""
-        if self.fd >= 0:
+        if self.hold.fd >= 0:
             if state is not None:
                 self.view[self.cell] = state
                 # Who finds the place free must find the state as well; the kernel's lock orders the two, a model of
                 # memory does not know that.
                 memory_fence()
-            self._hold.release()
+            self.hold.release()
         self._segment.close()
 
     def refuse(self) -> None:
@@ -82,7 +77,7 @@ class RingMember:
     def has_died(self, place: int) -> bool:
         """Whether a member came, did not leave, and is gone."""
         cell = self._cell(place)
-        if self.view[cell] not in (ATTACHED, JOINING) or place == self.place or is_held(self.fd, place):
+        if self.view[cell] not in (ATTACHED, JOINING) or place == self.place or is_held(self.hold.fd, place):
             return False
         # It may have left between the two looks; then it has said so before it gave back its place.
         memory_fence()

@@ -37,7 +37,9 @@ class RingReader:
             raise ValueError(f"ring {name} has readers from 0 on, not {rank}")
         self._member = RingMember(name, 1 + rank)
         self._layout, self._view, self._cell = self._member.layout, self._member.view, self._member.cell
-        self._busy = busy_seconds
+        self._hold, self._busy = self._member.hold, busy_seconds
+        self._modulus = self._layout.modulus
+        self._starts = [self._layout.slot_start(slot) for slot in range(self._layout.slots)]
         self._overflow = OverflowReader()
         self._read = self._ready = 0
         self._lent = False
@@ -57,27 +59,25 @@ class RingReader:
     def read(self, timeout: float | None = None) -> Iterator[memoryview]:
         """Lend the next message, as it stands in the ring, for the time of the block; then acknowledge it."""
         self._need_message(timeout)
-        with self._message() as (_, view):
+        with self._lend() as view:
             yield view
 
     @contextlib.asynccontextmanager
     async def read_async(self, timeout: float | None = None) -> AsyncIterator[memoryview]:
         """`read` for asyncio. Cancelled while it waits, it leaves the message unread."""
         await self._need_message_async(timeout)
-        with self._message() as (_, view):
+        with self._lend() as view:
             yield view
 
     def receive(self, timeout: float | None = None) -> Any:
         """The next message as the object that was sent, or as bytes if bytes were written."""
         self._need_message(timeout)
-        with self._message() as (kind, view):
-            return object_of(kind, view)
+        return self._taken()
 
     async def receive_async(self, timeout: float | None = None) -> Any:
         """`receive` for asyncio. Cancelled, it leaves the message unread."""
         await self._need_message_async(timeout)
-        with self._message() as (kind, view):
-            return object_of(kind, view)
+        return self._taken()
 
     def __iter__(self) -> Iterator[Any]:
         """All messages to the end, as `receive` gives them."""
@@ -113,7 +113,7 @@ class RingReader:
     # Inside -------------------------------------------------------------------------------------------------
 
     def _check(self) -> None:
-        if self._member.fd < 0:
+        if self._hold.fd < 0:
             self._member.refuse()
         if self._lent:
             raise RuntimeError("a message of this reader is being read; leave its block before the next one")
@@ -140,30 +140,46 @@ class RingReader:
             raise EOFError(f"ring {self._member.name}: the writer has closed it, and everything is read")
 
     @contextlib.contextmanager
-    def _message(self) -> Iterator[tuple[int, memoryview]]:
-        slot = self._read % self._layout.slots
-        start = self._layout.slot_start(slot)
-        kind, name_length, size = struct.unpack_from(SLOT_HEADER, self._view, start)
-        body = start + SLOT_HEADER_SIZE
+    def _lend(self) -> Iterator[memoryview]:
         self._lent = True
         try:
-            if kind < OVERFLOWED:
-                self._overflow.drop(slot)
-                with self._view[body : body + size] as view:
-                    yield kind, view
-            else:
-                name = bytes(self._view[body : body + name_length]).decode()
-                with self._overflow.view(slot, name, size) as view:
-                    yield kind - OVERFLOWED, view
+            with self._message()[1] as view:
+                yield view
         finally:
             self._lent = False
             self._acknowledge()
+
+    def _taken(self) -> Any:
+        try:
+            kind, view = self._message()
+            with view:
+                return object_of(kind, view)
+        finally:
+            self._acknowledge()
+
+    def _message(self) -> tuple[int, memoryview]:
+        """Kind and bytes of the next message, where they stand."""
+        slot = self._read % self._layout.slots
+        start = self._starts[slot]
+        kind, name_length, size = struct.unpack_from(SLOT_HEADER, self._view, start)
+        body = start + SLOT_HEADER_SIZE
+        if kind < OVERFLOWED:
+            self._overflow.drop(slot)
+            return kind, self._view[body : body + size]
+        name = bytes(self._view[body : body + name_length]).decode()
+        try:
+            return kind - OVERFLOWED, self._overflow.open(slot, name, size)
+        except FileNotFoundError:
+            self._watch_writer(pending=False)
+            raise EOFError(
+                f"ring {self._member.name} was removed before this message was read; flush the writer first"
+            ) from None
 
     def _acknowledge(self) -> None:
         # This process's own count first: an exception between the two lines may delay the acknowledgement, but never
         # has the message read twice.
         self._ready -= 1
-        self._read = (self._read + 1) % self._layout.modulus
+        self._read = (self._read + 1) % self._modulus
         memory_fence()
         self._view[self._cell + COUNT] = self._read
 
@@ -188,11 +204,12 @@ class RingReader:
         if written == self._read:
             return False
         memory_fence()
-        self._ready = (written - self._read) % self._layout.modulus
+        self._ready = (written - self._read) % self._modulus
         return True
 
-    def _watch_writer(self) -> None:
-        if self._member.has_died(WRITER_PLACE) and not self._available():
+    def _watch_writer(self, *, pending: bool = True) -> None:
+        """Raise PeerDiedError when the writer has died and has left no message behind; also one, if not `pending`."""
+        if self._member.has_died(WRITER_PLACE) and not (pending and self._available()):
             writer = self._member.peer(WRITER_PLACE)
             raise PeerDiedError(f"ring {self._member.name}: {writer} died", (writer,))
 

@@ -1,4 +1,4 @@
-"""Segments of a ring: made, attached without the resource tracker, removed by name."""
+"""Segments of a ring: made and attached without the resource tracker, removed by name."""
 
 from __future__ import annotations
 
@@ -9,11 +9,19 @@ from multiprocessing import resource_tracker
 from multiprocessing.shared_memory import SharedMemory
 from typing import Any
 
-__all__ = ["attach_segment", "make_segment", "remove_segment", "segment_file"]
+__all__ = ["RingSegment", "attach_segment", "make_segment", "remove_segment", "segment_file"]
 
 
-def make_segment(name: str | None, size: int) -> SharedMemory:
-    segment = _untracked(name=name, create=True, size=size)
+class RingSegment(SharedMemory):
+    def unlink(self) -> None:
+        remove_segment(self.name)
+
+    def hand_over(self) -> None:
+        pass
+
+
+def make_segment(size: int, label: str) -> RingSegment:
+    segment = _untracked(name=f"rslint-{label}-{os.getpid()}-{os.urandom(8).hex()}", create=True, size=size)
     try:
         os.posix_fallocate(segment._fd, 0, size)  # type: ignore[attr-defined]
     except BaseException:
@@ -23,7 +31,7 @@ def make_segment(name: str | None, size: int) -> SharedMemory:
     return segment
 
 
-def attach_segment(name: str) -> SharedMemory:
+def attach_segment(name: str) -> RingSegment:
     return _untracked(name=name)
 
 
@@ -36,9 +44,9 @@ def segment_file(name: str) -> str:
     return "/dev/shm/" + name
 
 
-def _untracked(**named: Any) -> SharedMemory:
+def _untracked(**named: Any) -> RingSegment:
     if sys.version_info >= (3, 13):
-        return SharedMemory(**named, track=False)
-    segment = SharedMemory(**named)
+        return RingSegment(**named, track=False)
+    segment = RingSegment(**named)
     resource_tracker.unregister("/" + segment.name, "shared_memory")
     return segment

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -58,13 +58,16 @@ class RingWriter:
         if state != EXPECTED:
             self._member.leave(None)
             raise ConnectionError(f"ring {name} has had its {self._member.peer(0)}; make a new ring")
-        self._layout = self._member.layout
-        self._view = self._member.view
+        self._hold = self._member.hold
+        self._layout, self._view = self._member.layout, self._member.view
         self._drop_dead, self._busy = drop_dead_readers, busy_seconds
         self._written = self._free = 0
         self._look_at = 0.0
         self._filling = False
-        self._overflow = OverflowWriter(name)
+        self._overflow = OverflowWriter()
+        self._modulus = self._layout.modulus
+        self._slot_bytes = self._layout.slot_bytes
+        self._starts = [self._layout.slot_start(slot) for slot in range(self._layout.slots)]
         self._cells = [self._layout.reader_cell(rank) for rank in range(self._layout.readers)]
         self._member.come_in(ATTACHED)
 
@@ -72,9 +75,9 @@ class RingWriter:
 
     def write(self, data: Any, timeout: float | None = None) -> None:
         """Send bytes, or any other buffer, to every reader."""
-        parts, size = _parts_of(data)
+        data, size = _sized(data)
         self._need_slot(timeout)
-        self._store(BYTES, parts, size)
+        self._store(BYTES, (data,), size)
 
     def send(self, value: object, timeout: float | None = None) -> None:
         """Send an object, pickled, to every reader. Raises what `write` and pickling raise; then nothing is sent."""
@@ -89,14 +92,19 @@ class RingWriter:
         A block that raises sends nothing. What the bytes held before is undefined.
         """
         self._need_slot(timeout)
-        with self._filled(BYTES, size) as view:
-            yield view
+        self._filling = True
+        try:
+            with self._open(BYTES, size) as view:
+                yield view
+            self._publish()
+        finally:
+            self._filling = False
 
     async def write_async(self, data: Any, timeout: float | None = None) -> None:
         """`write` for asyncio. Cancelled, it has sent the whole message or nothing."""
-        parts, size = _parts_of(data)
+        data, size = _sized(data)
         await self._need_slot_async(timeout)
-        self._store(BYTES, parts, size)
+        self._store(BYTES, (data,), size)
 
     async def send_async(self, value: object, timeout: float | None = None) -> None:
         """`send` for asyncio. Cancelled, it has sent the whole message or nothing."""
@@ -137,7 +145,7 @@ class RingWriter:
 
     def close(self) -> None:
         """Leave. Readers read what has been sent, and then find the end. Doing it twice is harmless."""
-        if self._member.fd >= 0:
+        if self._hold.fd >= 0:
             # Who sees the end must see the last message.
             memory_fence()
         self._overflow.close()
@@ -154,7 +162,7 @@ class RingWriter:
     # Inside -------------------------------------------------------------------------------------------------
 
     def _check(self) -> None:
-        if self._member.fd < 0:
+        if self._hold.fd < 0:
             self._member.refuse()
         if self._filling:
             raise RuntimeError(
@@ -178,40 +186,35 @@ class RingWriter:
             raise self._too_slow(timeout, "left no slot free")
         self._check()
 
-    def _store(self, kind: int, parts: list[Any], size: int) -> None:
-        with self._filled(kind, size) as view:
+    def _store(self, kind: int, parts: Sequence[Any], size: int) -> None:
+        """Fill a slot and publish it. Without a `finally`: what raises before the last line has sent nothing."""
+        with self._open(kind, size) as view:
             start = 0
             for part in parts:
-                view[start : start + len(part)] = part
-                start += len(part)
+                end = start + len(part)
+                view[start:end] = part
+                start = end
+        self._publish()
 
-    @contextlib.contextmanager
-    def _filled(self, kind: int, size: int) -> Iterator[memoryview]:
+    def _open(self, kind: int, size: int) -> memoryview:
+        """Where the next message goes, `size` bytes; its header is written."""
         slot = self._written % self._layout.slots
-        start = self._layout.slot_start(slot)
+        start = self._starts[slot]
         body = start + SLOT_HEADER_SIZE
-        self._filling = True
-        try:
-            if size <= self._layout.slot_bytes:
-                self._overflow.drop(slot)
-                struct.pack_into(SLOT_HEADER, self._view, start, kind, 0, size)
-                with self._view[body : body + size] as view:
-                    yield view
-            else:
-                name = self._overflow.name_for(slot, size).encode()
-                struct.pack_into(SLOT_HEADER, self._view, start, kind | OVERFLOWED, len(name), size)
-                self._view[body : body + len(name)] = name
-                with self._overflow.view(slot, name.decode(), size) as view:
-                    yield view
-            self._publish()
-        finally:
-            self._filling = False
+        if size <= self._slot_bytes:
+            self._overflow.drop(slot)
+            struct.pack_into(SLOT_HEADER, self._view, start, kind, 0, size)
+            return self._view[body : body + size]
+        name, view = self._overflow.open(slot, size)
+        struct.pack_into(SLOT_HEADER, self._view, start, kind | OVERFLOWED, len(name), size)
+        self._view[body : body + len(name)] = name.encode()
+        return view
 
     def _publish(self) -> None:
         # This process's own count first: an exception between the two lines may delay the message, but never has
         # the next one written over it.
         self._free -= 1
-        self._written = (self._written + 1) % self._layout.modulus
+        self._written = (self._written + 1) % self._modulus
         memory_fence()
         self._view[WRITER_CELL + COUNT] = self._written
 
@@ -224,7 +227,7 @@ class RingWriter:
         return self._most_behind() == 0
 
     def _most_behind(self) -> int:
-        view, written, modulus = self._view, self._written, self._layout.modulus
+        view, written, modulus = self._view, self._written, self._modulus
         most = 0
         for cell in self._cells:
             if view[cell] in (EXPECTED, ATTACHED):
@@ -264,8 +267,8 @@ class RingWriter:
         return SlowReaderError(f"ring {self._member.name}: {names} {what} within {timeout} seconds", behind)
 
 
-def _parts_of(data: Any) -> tuple[list[Any], int]:
-    if isinstance(data, (bytes, bytearray)):
-        return [data], len(data)
-    view = memoryview(data).cast("B")
-    return [view], len(view)
+def _sized(data: Any) -> tuple[Any, int]:
+    """A buffer whose length is its bytes, and these. Raises TypeError for what is none or not contiguous."""
+    if not isinstance(data, (bytes, bytearray)):
+        data = memoryview(data).cast("B")
+    return data, len(data)

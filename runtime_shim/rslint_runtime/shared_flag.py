@@ -68,17 +68,15 @@ class SharedFlag:
 
         Raises TimeoutError after `timeout` seconds; it says what the flag holds.
         """
-        if not wait_until(lambda: self._bytes[0] == value, timeout, busy_seconds=busy_seconds):
+        if not wait_until(lambda: self.load() == value, timeout, busy_seconds=busy_seconds):
             raise self._late(value, timeout)
-        memory_fence()
 
     async def wait_async(
         self, value: int = 1, timeout: float | None = None, *, busy_seconds: float = BUSY_SECONDS
     ) -> None:
         """`wait` for asyncio; other tasks run meanwhile."""
-        if not await wait_until_async(lambda: self._bytes[0] == value, timeout, busy_seconds=busy_seconds):
+        if not await wait_until_async(lambda: self.load() == value, timeout, busy_seconds=busy_seconds):
             raise self._late(value, timeout)
-        memory_fence()
 
     def _late(self, value: int, timeout: float | None) -> TimeoutError:
         return TimeoutError(

@@ -38,10 +38,10 @@ class ShmRing:
 
     @classmethod
     def create(
-        cls, readers: int, *, slots: int = 16, slot_bytes: int = 1 << 16, name: str | None = None
+        cls, readers: int, *, slots: int = 16, slot_bytes: int = 1 << 16, label: str = "ring"
     ) -> ShmRing:
         layout = RingLayout(readers, slots, slot_bytes)
-        segment = make_segment(name, layout.size)
+        segment = make_segment(layout.size, label)
         ring = cls(segment.name)
         ring._segment, ring._creator = segment, os.getpid()
         layout.store(segment.buf)
