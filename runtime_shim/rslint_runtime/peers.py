@@ -39,8 +39,10 @@ class Peer:
         rank: which of the readers; None for the writer.
         pid: its process id in its own pid namespace; 0 before it has come.
         state: "expected" (has not come), "joining" (comes in with the next message), "attached", "closed" (has left),
-            "dropped" (died, and the writer goes on without it) or "died".
+            "failed" (has left with an exception), "died" (is gone without having left), or "dropped" (failed or died,
+            and the writer goes on without it).
         behind: how many messages a reader has still to read; 0 for the writer and for readers nobody waits for.
+        reason: the exception that a member that failed has left with, as far as there was room for it.
     """
 
     role: str
@@ -48,25 +50,32 @@ class Peer:
     pid: int
     state: str
     behind: int = 0
+    reason: str = ""
 
     def __str__(self) -> str:
         name = self.role if self.rank is None else f"{self.role} {self.rank}"
         return f"{name} (pid {self.pid})" if self.pid else name
 
+    @property
+    def fate(self) -> str:
+        """How it ended, as a part of a sentence."""
+        return f"left with {self.reason}" if self.state == "failed" else "died"
+
 
 class PeerDiedError(ConnectionError):
-    """Another process of a ring has ended without leaving it: it was killed, it crashed, or it forgot to close.
+    """Another member of a ring has died: it was killed, it crashed, it forgot to close, or it left with an exception.
 
     Attributes:
+        ring: the ring's name.
         peers: who, with rank and pid.
     """
 
-    def __init__(self, message: str, peers: tuple[Peer, ...]) -> None:
-        super().__init__(message)
-        self.peers = peers
+    def __init__(self, ring: str, peers: tuple[Peer, ...]) -> None:
+        super().__init__(f"ring {ring}: " + ", ".join(f"{peer} {peer.fate}" for peer in peers))
+        self.ring, self.peers = ring, peers
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.args[0], self.peers)
+        return type(self), (self.ring, self.peers)
 
 
 class Place:
@@ -83,18 +92,19 @@ class Place:
         _need_linux()
         self.fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         _places.add(self)
+        # A member that is dropped without being closed counts as dead; it must not look alive as long as its process.
+        self._closing = weakref.finalize(self, os.close, self.fd)
         try:
             _lock(self.fd, number)
-        except OSError:
+        except BaseException:
             self.release()
             raise
 
     def release(self) -> None:
         """Give the place back. Doing it twice is harmless."""
-        fd, self.fd = self.fd, -1
+        self.fd = -1
         _places.discard(self)
-        if fd >= 0:
-            os.close(fd)
+        self._closing()
 
 
 _places: weakref.WeakSet[Place] = weakref.WeakSet()

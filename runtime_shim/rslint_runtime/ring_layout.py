@@ -1,8 +1,8 @@
 """Where what stands in the segment of a ring: header, one cell a member, slots.
 
     header      magic, number of readers, of slots, bytes a slot
-    writer      state, how many messages are written, pid
-    reader 0    state, how many messages are read, pid
+    writer      state, how many messages are written, pid, why it failed
+    reader 0    state, how many messages are read, pid, why it failed
     …
     slot 0      kind, size of the message, the message or the name of the segment that holds it
     …
@@ -26,11 +26,15 @@ __all__ = [
     "COUNT",
     "DROPPED",
     "EXPECTED",
+    "FAILED",
     "JOINING",
     "OVERFLOWED",
     "PICKLE",
     "PICKLE_WITH_BUFFERS",
     "PID",
+    "REASON",
+    "REASON_BYTES",
+    "REASON_LENGTH",
     "SLOT_HEADER",
     "SLOT_HEADER_SIZE",
     "STATE_NAMES",
@@ -43,8 +47,8 @@ MOST_READERS = 4096
 LEAST_SLOT_BYTES = 128  # the name of an overflow segment has to fit
 
 # States of a member.
-EXPECTED, JOINING, ATTACHED, CLOSED, DROPPED = range(5)
-STATE_NAMES = ("expected", "joining", "attached", "closed", "dropped")
+EXPECTED, JOINING, ATTACHED, CLOSED, FAILED, DROPPED = range(6)
+STATE_NAMES = ("expected", "joining", "attached", "closed", "failed", "dropped")
 
 # Kinds of a message.
 BYTES, PICKLE, PICKLE_WITH_BUFFERS = range(3)
@@ -53,7 +57,10 @@ OVERFLOWED = 128
 CELL = 64
 WRITER_CELL = CELL
 COUNT = 1
+REASON_LENGTH = 2
 PID = 8
+REASON = 16
+REASON_BYTES = CELL - REASON
 SLOT_HEADER = "<BxxxIQ"  # kind, length of the name of the overflow segment, size
 SLOT_HEADER_SIZE = 16
 

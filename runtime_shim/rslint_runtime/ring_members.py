@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
-from dataclasses import replace
+import traceback
 
 from rslint_runtime.order import memory_fence
 from rslint_runtime.peers import Peer, Place, is_held
@@ -12,8 +12,12 @@ from rslint_runtime.ring_layout import (
     ATTACHED,
     COUNT,
     EXPECTED,
+    FAILED,
     JOINING,
     PID,
+    REASON,
+    REASON_BYTES,
+    REASON_LENGTH,
     STATE_NAMES,
     WRITER_CELL,
     RingLayout,
@@ -57,10 +61,14 @@ class RingMember:
         memory_fence()
         self.view[self.cell] = state
 
-    def leave(self, state: int | None) -> None:
+    def leave(self, state: int | None, error: BaseException | None = None) -> None:
         """Give the place back; `state` is what the others find, None to change nothing. Harmless when done twice."""
         if self.hold.fd >= 0:
+            if error is not None:
+                self._tell(error)
             if state is not None:
+                # Who sees the end must see the last message, and why it failed.
+                memory_fence()
                 self.view[self.cell] = state
                 # Who finds the place free must find the state as well; the kernel's lock orders the two, a model of
                 # memory does not know that.
@@ -68,11 +76,26 @@ class RingMember:
             self.hold.release()
         self._segment.close()
 
+    def _tell(self, error: BaseException) -> None:
+        text = "".join(traceback.format_exception_only(type(error), error)).strip().encode()
+        reason = text[:REASON_BYTES].decode(errors="ignore").encode()
+        start = self.cell + REASON
+        self.view[start : start + len(reason)] = reason
+        self.view[self.cell + REASON_LENGTH] = len(reason)
+
     def refuse(self) -> None:
         """Raise why this member is of no use."""
         raise ValueError(
             f"this end of ring {self.name} is closed, or was opened before a fork; a child opens its own"
         )
+
+    def is_lost(self, place: int) -> bool:
+        """Whether a member has died, or has left with an exception."""
+        if self.view[self._cell(place)] != FAILED:
+            return self.has_died(place)
+        # What it has sent before it left is to be seen by whoever knows that it left.
+        memory_fence()
+        return True
 
     def has_died(self, place: int) -> bool:
         """Whether a member came, did not leave, and is gone."""
@@ -85,24 +108,26 @@ class RingMember:
 
     def peer(self, place: int) -> Peer:
         """Who has a place, and in which state."""
+        died = self.has_died(place)
         cell = self._cell(place)
         state = self.view[cell]
         memory_fence()
         (pid,) = struct.unpack_from("<Q", self.view, cell + PID)
-        name = STATE_NAMES[state]
+        name = "died" if died else STATE_NAMES[state]
+        reason = ""
+        if state == FAILED:
+            length = self.view[cell + REASON_LENGTH]
+            reason = bytes(self.view[cell + REASON : cell + REASON + length]).decode(errors="replace")
         if place == WRITER_PLACE:
-            return Peer("writer", None, pid, name)
+            return Peer("writer", None, pid, name, 0, reason)
         behind = 0
         if state in (EXPECTED, ATTACHED):
             behind = (self.view[WRITER_CELL + COUNT] - self.view[cell + COUNT]) % self.layout.modulus
-        return Peer("reader", place - 1, pid, name, behind)
+        return Peer("reader", place - 1, pid, name, behind, reason)
 
     def everybody(self) -> tuple[Peer, ...]:
-        """All members, the writer first; who died is told as such."""
-        return tuple(
-            replace(self.peer(place), state="died") if self.has_died(place) else self.peer(place)
-            for place in range(1 + self.layout.readers)
-        )
+        """All members, the writer first."""
+        return tuple(self.peer(place) for place in range(1 + self.layout.readers))
 
     def _cell(self, place: int) -> int:
         return WRITER_CELL if place == WRITER_PLACE else self.layout.reader_cell(place - 1)

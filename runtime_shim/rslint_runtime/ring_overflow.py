@@ -39,7 +39,7 @@ class OverflowWriter:
             known.close()
 
     def close(self) -> None:
-        """Give all back. The segments stay for readers that have not come to them yet; the ring's owner removes them."""
+        """Give all back. The segments stay for readers that have not come to them yet, until the ring is removed."""
         for segment in self._segments.values():
             segment.hand_over()
             segment.close()

@@ -15,6 +15,7 @@ from rslint_runtime.ring_layout import (
     CLOSED,
     COUNT,
     EXPECTED,
+    FAILED,
     JOINING,
     OVERFLOWED,
     SLOT_HEADER,
@@ -30,7 +31,18 @@ __all__ = ["RingReader"]
 
 
 class RingReader:
-    """One reader of a ring. Get it from `ShmRing.reader`. For one thread, or one task, at a time."""
+    """One reader of a ring, from `ShmRing.reader`. For one thread at a time; tasks of one event loop may share it.
+
+    A message is acknowledged once it has been read, whether or not what was done with it raised; the writer may use its
+    slot again from then on. As a context manager it leaves the ring; left with an exception it counts as failed, and
+    the writer is told (not with one that just ends the task or process: CancelledError, KeyboardInterrupt, SystemExit).
+
+    What waits raises:
+        EOFError: the writer has closed the ring, and this reader has read everything.
+        PeerDiedError: the writer has died or failed, and this reader has read what it had sent before.
+        TimeoutError: no message within `timeout` seconds; None waits for ever, but not for the dead.
+        ValueError: this reader is closed, or was opened by a parent process.
+    """
 
     def __init__(self, name: str, rank: int, *, busy_seconds: float) -> None:
         if rank < 0:
@@ -43,34 +55,50 @@ class RingReader:
         self._overflow = OverflowReader()
         self._read = self._ready = 0
         self._lent = False
+        self._come_in()
+
+    def _come_in(self) -> None:
         state = self._view[self._cell]
-        if state in (ATTACHED, JOINING):
+        if state in (ATTACHED, JOINING, FAILED):
+            before = self._member.peer(self._member.place)
             self._member.leave(None)
             raise ConnectionError(
-                f"ring {name}: {self._member.peer(1 + rank)} died there; the writer has to drop it before its place is "
-                "taken again (drop_dead_readers)"
+                f"ring {self._member.name}: {before} was there and is lost; its place is free again when the "
+                "writer has dropped it (drop_dead_readers)"
             )
         self._admitted = state == EXPECTED
         self._member.come_in(ATTACHED if self._admitted else JOINING)
 
     # Reading ------------------------------------------------------------------------------------------------
 
-    @contextlib.contextmanager
-    def read(self, timeout: float | None = None) -> Iterator[memoryview]:
-        """Lend the next message, as it stands in the ring, for the time of the block; then acknowledge it."""
-        self._need_message(timeout)
-        with self._lend() as view:
-            yield view
+    def read(self, timeout: float | None = None) -> Borrowed:
+        """Lend the next message, as it stands in the ring, for the time of a block; then acknowledge it.
+
+            with reader.read(timeout=5) as view:
+                handle(view)
+
+        The view is released at the end of the block. What was made of it and shares its memory, such as a slice or an
+        array, must not be used any more: the writer stores the next message there. An object that was sent is seen in
+        its pickled form. Waits when the block is entered.
+        """
+        return Borrowed(self, timeout)
 
     @contextlib.asynccontextmanager
     async def read_async(self, timeout: float | None = None) -> AsyncIterator[memoryview]:
         """`read` for asyncio. Cancelled while it waits, it leaves the message unread."""
         await self._need_message_async(timeout)
-        with self._lend() as view:
+        view = self.borrow()
+        try:
             yield view
+        finally:
+            self.give_back(view)
 
     def receive(self, timeout: float | None = None) -> Any:
-        """The next message as the object that was sent, or as bytes if bytes were written."""
+        """The next message as the object that was sent, or as bytes where bytes were written.
+
+        The object owns its memory. Unpickling runs what the sender says, so the writer has to be trusted; what it
+        raises is raised here, and the message counts as read.
+        """
         self._need_message(timeout)
         return self._taken()
 
@@ -81,14 +109,12 @@ class RingReader:
 
     def __iter__(self) -> Iterator[Any]:
         """All messages to the end, as `receive` gives them."""
-        with contextlib.suppress(EOFError):
-            while True:
-                yield self.receive()
+        while self._need_message(None, end_is_error=False):
+            yield self._taken()
 
     async def __aiter__(self) -> AsyncIterator[Any]:
-        with contextlib.suppress(EOFError):
-            while True:
-                yield await self.receive_async()
+        while await self._need_message_async(None, end_is_error=False):
+            yield self._taken()
 
     def peers(self) -> tuple[Peer, ...]:
         """All members of the ring as they are now, the writer first."""
@@ -98,9 +124,11 @@ class RingReader:
     # Closing ------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Leave; the writer does not wait for this reader any more. Doing it twice is harmless."""
-        self._overflow.close()
-        self._member.leave(CLOSED)
+        """Leave; the writer does not wait for this reader any more. Doing it twice is harmless.
+
+        Raises RuntimeError while a message is being read.
+        """
+        self._leave(None)
 
     def __enter__(self) -> RingReader:
         return self
@@ -108,45 +136,108 @@ class RingReader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        self._leave(error if isinstance(error, Exception) else None)
 
-    # Inside -------------------------------------------------------------------------------------------------
+    def _leave(self, error: BaseException | None) -> None:
+        self._refuse_while_lent()
+        self._overflow.close()
+        self._member.leave(CLOSED if error is None else FAILED, error)
+
+    # Waiting ------------------------------------------------------------------------------------------------
 
     def _check(self) -> None:
         if self._hold.fd < 0:
             self._member.refuse()
-        if self._lent:
-            raise RuntimeError("a message of this reader is being read; leave its block before the next one")
+        self._refuse_while_lent()
 
-    def _need_message(self, timeout: float | None) -> None:
+    def _refuse_while_lent(self) -> None:
+        if self._lent:
+            raise RuntimeError(
+                f"a message of ring {self._member.name} is still being read; leave its block first"
+            )
+
+    def _need_message(self, timeout: float | None, *, end_is_error: bool = True) -> bool:
         self._check()
         if not self._ready and not wait_until(
             self._arrived, timeout, watch=self._watch_writer, busy_seconds=self._busy
         ):
             raise self._nothing_came(timeout)
-        self._need_more()
+        return self._ready > 0 or self._end(end_is_error)
 
-    async def _need_message_async(self, timeout: float | None) -> None:
+    async def _need_message_async(self, timeout: float | None, *, end_is_error: bool = True) -> bool:
         self._check()
         if not self._ready and not await wait_until_async(
             self._arrived, timeout, watch=self._watch_writer, busy_seconds=self._busy
         ):
             raise self._nothing_came(timeout)
         self._check()
-        self._need_more()
+        return self._ready > 0 or self._end(end_is_error)
 
-    def _need_more(self) -> None:
-        if not self._ready:
-            raise EOFError(f"ring {self._member.name}: the writer has closed it, and everything is read")
+    def _end(self, is_error: bool) -> bool:
+        if is_error:
+            raise EOFError(f"ring {self._member.name}: its writer has closed it, and everything is read")
+        return False
 
-    @contextlib.contextmanager
-    def _lend(self) -> Iterator[memoryview]:
+    def _arrived(self) -> bool:
+        """Whether there is a message, or none will ever come."""
+        if self._available():
+            return True
+        if self._view[WRITER_CELL] != CLOSED:
+            return False
+        memory_fence()
+        self._available()
+        return True
+
+    def _available(self) -> bool:
+        """Look how many messages there are."""
+        if not self._admitted:
+            if self._view[self._cell] != ATTACHED:
+                return False
+            memory_fence()
+            self._read = self._view[self._cell + COUNT]
+            self._admitted = True
+        written = self._view[WRITER_CELL + COUNT]
+        if written == self._read:
+            return False
+        memory_fence()
+        self._ready = (written - self._read) % self._modulus
+        return True
+
+    def _watch_writer(self) -> None:
+        """Raise PeerDiedError when the writer is lost and has left no message behind."""
+        if self._member.is_lost(WRITER_PLACE) and not self._available():
+            raise self._writer_lost()
+
+    def _writer_lost(self) -> PeerDiedError:
+        return PeerDiedError(self._member.name, (self._member.peer(WRITER_PLACE),))
+
+    def _nothing_came(self, timeout: float | None) -> TimeoutError:
+        writer = self._member.peer(WRITER_PLACE)
+        has = f"{writer} wrote nothing" if writer.pid else "no writer has come"
+        return TimeoutError(f"ring {self._member.name}: {has} within {timeout} seconds")
+
+    # One message --------------------------------------------------------------------------------------------
+
+    def borrow(self) -> memoryview:
+        """The next message, which is there; `give_back` follows."""
         self._lent = True
         try:
-            with self._message()[1] as view:
-                yield view
-        finally:
+            return self._message()[1]
+        except BaseException:
             self._lent = False
+            self._acknowledge()
+            raise
+
+    def give_back(self, view: memoryview) -> None:
+        """The message is read. Raises BufferError, after that, where something still uses the view."""
+        self._lent = False
+        try:
+            view.release()
+        except BufferError:
+            raise BufferError(
+                f"something made of a message of ring {self._member.name} is used beyond its block; copy it there"
+            ) from None
+        finally:
             self._acknowledge()
 
     def _taken(self) -> Any:
@@ -170,9 +261,10 @@ class RingReader:
         try:
             return kind - OVERFLOWED, self._overflow.open(slot, name, size)
         except FileNotFoundError:
-            self._watch_writer(pending=False)
-            raise EOFError(
-                f"ring {self._member.name} was removed before this message was read; flush the writer first"
+            if self._member.is_lost(WRITER_PLACE):
+                raise self._writer_lost() from None
+            raise ConnectionError(
+                f"ring {self._member.name} was removed before a long message was read; flush its writer before"
             ) from None
 
     def _acknowledge(self) -> None:
@@ -183,37 +275,21 @@ class RingReader:
         memory_fence()
         self._view[self._cell + COUNT] = self._read
 
-    def _arrived(self) -> bool:
-        """Whether there is a message, or none will ever come."""
-        if self._available():
-            return True
-        if self._view[WRITER_CELL] != CLOSED:
-            return False
-        memory_fence()
-        self._available()
-        return True
 
-    def _available(self) -> bool:
-        if not self._admitted:
-            if self._view[self._cell] != ATTACHED:
-                return False
-            memory_fence()
-            self._read = self._view[self._cell + COUNT]
-            self._admitted = True
-        written = self._view[WRITER_CELL + COUNT]
-        if written == self._read:
-            return False
-        memory_fence()
-        self._ready = (written - self._read) % self._modulus
-        return True
+class Borrowed:
+    """The next message of a reader, for the time of a `with` block."""
 
-    def _watch_writer(self, *, pending: bool = True) -> None:
-        """Raise PeerDiedError when the writer has died and has left no message behind; also one, if not `pending`."""
-        if self._member.has_died(WRITER_PLACE) and not (pending and self._available()):
-            writer = self._member.peer(WRITER_PLACE)
-            raise PeerDiedError(f"ring {self._member.name}: {writer} died", (writer,))
+    __slots__ = ("_reader", "_timeout", "_view")
 
-    def _nothing_came(self, timeout: float | None) -> TimeoutError:
-        writer = self._member.peer(WRITER_PLACE)
-        has = f"{writer} wrote nothing" if writer.pid else "no writer has come"
-        return TimeoutError(f"ring {self._member.name}: {has} within {timeout} seconds")
+    def __init__(self, reader: RingReader, timeout: float | None) -> None:
+        self._reader, self._timeout = reader, timeout
+
+    def __enter__(self) -> memoryview:
+        self._reader._need_message(self._timeout)
+        self._view = self._reader.borrow()
+        return self._view
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._reader.give_back(self._view)

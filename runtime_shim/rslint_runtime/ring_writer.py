@@ -18,13 +18,14 @@ from rslint_runtime.ring_layout import (
     COUNT,
     DROPPED,
     EXPECTED,
+    FAILED,
     JOINING,
     OVERFLOWED,
     SLOT_HEADER,
     SLOT_HEADER_SIZE,
     WRITER_CELL,
 )
-from rslint_runtime.ring_members import RingMember
+from rslint_runtime.ring_members import WRITER_PLACE, RingMember
 from rslint_runtime.ring_messages import lay_out, pickled_frames
 from rslint_runtime.ring_overflow import OverflowWriter
 from rslint_runtime.waiting import wait_until, wait_until_async
@@ -50,14 +51,28 @@ class SlowReaderError(TimeoutError):
 
 
 class RingWriter:
-    """The one writer of a ring. Get it from `ShmRing.writer`. For one thread, or one task, at a time."""
+    """The one writer of a ring, from `ShmRing.writer`. For one thread at a time; tasks of one event loop may share it.
+
+    A message is published by the store of one byte. A writer that is killed, cancelled or interrupted anywhere has sent
+    the whole message or nothing of it. As a context manager it leaves the ring; left with an exception it counts as
+    failed, and readers are told instead of finding the end.
+
+    What waits raises:
+        SlowReaderError: no slot became free within `timeout` seconds, since the readers it names do not read or have
+            not come; None waits for ever, but not for the dead. Nothing has been sent.
+        PeerDiedError: a reader has died or failed. Nothing has been sent. `drop_dead_readers` goes on without it; a
+            writer that was opened with `drop_dead_readers=True` does so by itself.
+        BrokenPipeError: every reader has left, or was dropped.
+        OSError: there is no memory for a message longer than a slot. Nothing has been sent.
+        ValueError: this writer is closed, or was opened by a parent process.
+    """
 
     def __init__(self, name: str, *, drop_dead_readers: bool, busy_seconds: float) -> None:
-        self._member = RingMember(name, 0)
-        state = self._member.view[WRITER_CELL]
-        if state != EXPECTED:
+        self._member = RingMember(name, WRITER_PLACE)
+        if self._member.view[WRITER_CELL] != EXPECTED:
+            before = self._member.peer(WRITER_PLACE)
             self._member.leave(None)
-            raise ConnectionError(f"ring {name} has had its {self._member.peer(0)}; make a new ring")
+            raise ConnectionError(f"ring {name} has had its {before}, and has only one; make a new ring")
         self._hold = self._member.hold
         self._layout, self._view = self._member.layout, self._member.view
         self._drop_dead, self._busy = drop_dead_readers, busy_seconds
@@ -74,7 +89,7 @@ class RingWriter:
     # Writing ------------------------------------------------------------------------------------------------
 
     def write(self, data: Any, timeout: float | None = None) -> None:
-        """Send bytes, or any other buffer, to every reader."""
+        """Send bytes, or any other contiguous buffer, to every reader. Waits until a slot is free."""
         data, size = _sized(data)
         self._need_slot(timeout)
         self._store(BYTES, (data,), size)
@@ -144,12 +159,11 @@ class RingWriter:
     # Closing ------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Leave. Readers read what has been sent, and then find the end. Doing it twice is harmless."""
-        if self._hold.fd >= 0:
-            # Who sees the end must see the last message.
-            memory_fence()
-        self._overflow.close()
-        self._member.leave(CLOSED)
+        """Leave. Readers read what has been sent, and then find the end. Doing it twice is harmless.
+
+        Raises RuntimeError while a message is being written.
+        """
+        self._leave(None)
 
     def __enter__(self) -> RingWriter:
         return self
@@ -157,16 +171,24 @@ class RingWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        self._leave(error)
+
+    def _leave(self, error: BaseException | None) -> None:
+        self._refuse_while_filling()
+        self._overflow.close()
+        self._member.leave(CLOSED if error is None else FAILED, error)
 
     # Inside -------------------------------------------------------------------------------------------------
 
     def _check(self) -> None:
         if self._hold.fd < 0:
             self._member.refuse()
+        self._refuse_while_filling()
+
+    def _refuse_while_filling(self) -> None:
         if self._filling:
             raise RuntimeError(
-                "a message is being written already; a writer is for one thread or task at a time"
+                f"a message of ring {self._member.name} is still being written; leave its block first"
             )
 
     def _need_slot(self, timeout: float | None) -> None:
@@ -246,8 +268,7 @@ class RingWriter:
         if dead and self._drop_dead:
             self.drop_dead_readers()
         elif dead:
-            names = ", ".join(map(str, dead))
-            raise PeerDiedError(f"ring {self._member.name}: {names} died", dead)
+            raise PeerDiedError(self._member.name, dead)
         for cell in self._cells:
             if self._view[cell] == JOINING:
                 self._view[cell + COUNT] = self._written
@@ -258,12 +279,12 @@ class RingWriter:
 
     def _dead(self) -> tuple[Peer, ...]:
         places = range(1, 1 + self._layout.readers)
-        return tuple(self._member.peer(place) for place in places if self._member.has_died(place))
+        return tuple(self._member.peer(place) for place in places if self._member.is_lost(place))
 
     def _too_slow(self, timeout: float | None, what: str) -> SlowReaderError:
         most = self._most_behind()
         behind = tuple(peer for peer in self._member.everybody()[1:] if peer.behind and peer.behind == most)
-        names = ", ".join(f"{peer}, {peer.state}, {peer.behind} behind" for peer in behind)
+        names = ", ".join(f"{peer} ({peer.state}, {peer.behind} behind)" for peer in behind) or "a reader"
         return SlowReaderError(f"ring {self._member.name}: {names} {what} within {timeout} seconds", behind)
 
 
