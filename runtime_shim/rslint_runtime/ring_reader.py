@@ -174,6 +174,8 @@ class RingReader:
         return self._ready > 0 or self._end(end_is_error)
 
     def _end(self, is_error: bool) -> bool:
+        if self._member.is_lost(WRITER_PLACE):
+            raise self._writer_lost()
         if is_error:
             raise EOFError(f"ring {self._member.name}: its writer has closed it, and everything is read")
         return False
@@ -182,7 +184,7 @@ class RingReader:
         """Whether there is a message, or none will ever come."""
         if self._available():
             return True
-        if self._view[WRITER_CELL] != CLOSED:
+        if self._view[WRITER_CELL] not in (CLOSED, FAILED):
             return False
         memory_fence()
         self._available()

@@ -242,15 +242,19 @@ class RingWriter:
 
     def _found_free(self) -> bool:
         # No fence between these loads and the stores to a slot that they allow: stores wait for the branch.
-        self._free = self._layout.slots - self._most_behind()
+        most = self._most_behind()
+        if most < 0:
+            self._look()
+        self._free = self._layout.slots - max(most, 0)
         return self._free > 0
 
     def _all_read(self) -> bool:
-        return self._most_behind() == 0
+        return self._most_behind() <= 0
 
     def _most_behind(self) -> int:
+        """How far the slowest reader is behind; -1 where nobody is to be waited for."""
         view, written, modulus = self._view, self._written, self._modulus
-        most = 0
+        most = -1
         for cell in self._cells:
             if view[cell] in (EXPECTED, ATTACHED):
                 most = max(most, (written - view[cell + COUNT]) % modulus)

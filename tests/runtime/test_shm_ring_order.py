@@ -12,6 +12,7 @@ import os
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
@@ -255,6 +256,7 @@ class Fence:
     line: int
 
 
+@cache
 def fences() -> dict[str, Fence]:
     """Each place of a fence in the modules."""
     return {
