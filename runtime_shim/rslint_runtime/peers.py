@@ -95,7 +95,7 @@ class Place:
         # A member that is dropped without being closed counts as dead; it must not look alive as long as its process.
         self._closing = weakref.finalize(self, os.close, self.fd)
         try:
-            _lock(self.fd, number)
+            _take(self.fd, number)
         except BaseException:
             self.release()
             raise
@@ -118,7 +118,7 @@ def is_held(fd: int, number: int) -> bool:
     return bool(struct.unpack(_FLOCK, found)[0] != fcntl.F_UNLCK)
 
 
-def _lock(fd: int, number: int) -> None:
+def _take(fd: int, number: int) -> None:
     import fcntl
 
     fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _flock_of(fcntl.F_WRLCK, number))

@@ -22,7 +22,8 @@ from rslint_runtime.ring_layout import (
     WRITER_CELL,
     RingLayout,
 )
-from rslint_runtime.ring_segment import attach_segment, segment_file
+from rslint_runtime.segment_names import segment_path
+from rslint_runtime.segments import attach
 
 __all__ = ["WRITER_PLACE", "RingMember"]
 
@@ -36,7 +37,7 @@ class RingMember:
         """Raises FileNotFoundError when the ring has been removed, ValueError for a place that it has not, and
         ConnectionError when the place is taken or cannot be taken any more."""
         self.name, self.place = name, place
-        self._segment = attach_segment(name)
+        self._segment = attach(name, rank=place - 1)
         try:
             self.view: memoryview = self._segment.buf
             self.layout = RingLayout.load(self.view, name)
@@ -50,7 +51,7 @@ class RingMember:
 
     def _taken(self) -> Place:
         try:
-            return Place(segment_file(self.name), self.place)
+            return Place(segment_path(self.name), self.place)
         except BlockingIOError:
             pass
         raise ConnectionError(f"ring {self.name} has a {self.peer(self.place)} already")

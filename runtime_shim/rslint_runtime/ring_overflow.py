@@ -6,9 +6,14 @@ for the slot's next long message, and removes it when a short one follows; so me
 
 from __future__ import annotations
 
-from rslint_runtime.ring_segment import RingSegment, attach_segment, make_segment
+import contextlib
+import os
 
-__all__ = ["OverflowReader", "OverflowWriter"]
+from rslint_runtime.segment_handle import Segment
+from rslint_runtime.segment_names import segment_path
+from rslint_runtime.segments import attach, create
+
+__all__ = ["OverflowReader", "OverflowWriter", "remove_overflow"]
 
 # A segment this many times larger than a message is not used for it: one giant would stay for ever.
 _WASTE = 4
@@ -19,7 +24,7 @@ class OverflowWriter:
     """The writer's side: which slot has which segment."""
 
     def __init__(self) -> None:
-        self._segments: dict[int, RingSegment] = {}
+        self._segments: dict[int, Segment] = {}
 
     def open(self, slot: int, size: int) -> tuple[str, memoryview]:
         """The name of the segment for the slot's next message, and where the message goes.
@@ -29,7 +34,7 @@ class OverflowWriter:
         known = self._segments.get(slot)
         if known is None or not size <= known.size <= max(_SMALL_SEGMENT, _WASTE * size):
             self.drop(slot)
-            known = self._segments[slot] = make_segment(size, "ring-overflow")
+            known = self._segments[slot] = create(size, "ring-overflow")
         return known.name, known.buf[:size]
 
     def drop(self, slot: int) -> None:
@@ -46,18 +51,24 @@ class OverflowWriter:
         self._segments.clear()
 
 
+def remove_overflow(name: str) -> None:
+    """Remove a segment that a writer has left behind, if it has."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(segment_path(name))
+
+
 class OverflowReader:
     """A reader's side: the segments it has attached, by slot."""
 
     def __init__(self) -> None:
-        self._segments: dict[int, RingSegment] = {}
+        self._segments: dict[int, Segment] = {}
 
     def open(self, slot: int, name: str, size: int) -> memoryview:
         """The message. Raises FileNotFoundError when its segment has been removed."""
         known = self._segments.get(slot)
         if known is None or known.name != name:
             self.drop(slot)
-            known = self._segments[slot] = attach_segment(name)
+            known = self._segments[slot] = attach(name, rank=-1)
         return known.buf[:size]
 
     def drop(self, slot: int) -> None:

@@ -8,9 +8,11 @@ from types import TracebackType
 from typing import Any
 
 from rslint_runtime.ring_layout import OVERFLOWED, SLOT_HEADER, SLOT_HEADER_SIZE, RingLayout
+from rslint_runtime.ring_overflow import remove_overflow
 from rslint_runtime.ring_reader import RingReader
-from rslint_runtime.ring_segment import make_segment, remove_segment
 from rslint_runtime.ring_writer import RingWriter
+from rslint_runtime.segment_handle import Segment
+from rslint_runtime.segments import create
 from rslint_runtime.waiting import BUSY_SECONDS
 
 __all__ = ["ShmRing"]
@@ -34,14 +36,14 @@ class ShmRing:
     def __init__(self, name: str) -> None:
         self.name = name
         self._creator = -1
-        self._segment: Any = None
+        self._segment: Segment | None = None
 
     @classmethod
     def create(
         cls, readers: int, *, slots: int = 16, slot_bytes: int = 1 << 16, label: str = "ring"
     ) -> ShmRing:
         layout = RingLayout(readers, slots, slot_bytes)
-        segment = make_segment(layout.size, label)
+        segment = create(layout.size, label)
         ring = cls(segment.name)
         ring._segment, ring._creator = segment, os.getpid()
         layout.store(segment.buf)
@@ -64,9 +66,9 @@ class ShmRing:
             kind, length, _ = struct.unpack_from(SLOT_HEADER, segment.buf, start)
             if kind >= OVERFLOWED:
                 body = start + SLOT_HEADER_SIZE
-                remove_segment(bytes(segment.buf[body : body + length]).decode())
+                remove_overflow(bytes(segment.buf[body : body + length]).decode())
+        segment.unlink()
         segment.close()
-        remove_segment(self.name)
 
     def __enter__(self) -> ShmRing:
         return self

@@ -23,13 +23,13 @@ from rslint_runtime import (
     SharedCounter,
     SharedFlag,
     ShmRing,
+    create,
     ring_members,
     ring_reader,
     ring_writer,
     shared_flag,
     waiting,
 )
-from rslint_runtime.ring_segment import make_segment
 from rslint_runtime.testing import Overtaken, Stuck, weak_memory
 
 Outcome = str
@@ -191,12 +191,8 @@ def a_counter_never_shows_a_mixture_and_publishes(memory: Any) -> bool:
 
 @contextlib.contextmanager
 def shared_bytes() -> Iterator[Any]:
-    segment = make_segment(64, "flags")
-    try:
+    with create(64, "flags") as segment:
         yield segment.buf
-    finally:
-        segment.unlink()
-        segment.close()
 
 
 SCENARIOS = (

@@ -1,0 +1,118 @@
+"""unlink_after_peers: the name goes when all have attached, and whoever has not is named."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from rslint_runtime import Segment, attach, create, segment_names, unlink_after_peers
+from rslint_runtime.segment_peers import absent_peers
+from rslint_runtime.segment_records import Arrival
+from rslint_runtime.testing import Fault, run_ranks
+
+if not os.path.isdir("/dev/shm"):
+    pytest.skip("segments need /dev/shm", allow_module_level=True)
+
+PROGRAMS = Path(__file__).with_name("segment_programs.py")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder in the place of /dev/shm."""
+    monkeypatch.setattr(segment_names, "_SEGMENTS_FOLDER", str(tmp_path))
+    return tmp_path
+
+
+ATTACHES = "import sys; from rslint_runtime import attach\n"
+ATTACHES += "rank = int(sys.argv[2]); attach(sys.argv[1], rank=rank if rank >= 0 else None).close()"
+
+
+def attached_elsewhere(segment: Segment, rank: int = -1) -> None:
+    subprocess.run([sys.executable, "-c", ATTACHES, segment.name, str(rank)], timeout=60, check=True)
+
+
+def test_all_ranks_of_a_group_attach_and_the_name_goes() -> None:
+    result = run_ranks(f"{PROGRAMS}:shares_a_segment", 3)
+    assert result.outcome == "completed", result.report()
+    assert result.results == {0: [False, False, b"ok"], 1: [False, b"ok"], 2: [False, b"ok"]}
+
+
+def test_a_peer_that_raises_before_it_attaches_is_named_in_time() -> None:
+    faults = [Fault(1, "before_attach", raises=ConnectionError)]
+    result = run_ranks(f"{PROGRAMS}:gives_up_on_a_peer", 3, faults=faults)
+    assert result.outcome == "failed", result.report()
+    assert result.results[0] == (
+        "True segment NAME was not attached by rank 1 within 0.5 s; it is still there, and this process owns it"
+    )
+
+
+def test_it_waits_no_longer_than_until_the_last_peer_has_attached() -> None:
+    with create(1) as segment:
+        waiting = threading.Thread(target=unlink_after_peers, args=(segment, None, 60), kwargs={"peers": 2})
+        waiting.start()
+        attached_elsewhere(segment)
+        assert os.path.exists(f"/dev/shm/{segment.name}")
+        attached_elsewhere(segment)
+        waiting.join(30)
+        assert (waiting.is_alive(), segment.owner) == (False, False)
+        assert not os.path.exists(f"/dev/shm/{segment.name}")
+
+
+def test_a_process_that_attaches_twice_is_one_peer_and_the_owner_is_none(folder: Path) -> None:
+    with create(1) as segment:
+        attach(segment.name).close()
+        with pytest.raises(TimeoutError, match="was not attached by 1 of 1 peers within 0 s"):
+            unlink_after_peers(segment, timeout=0, peers=1)
+        assert segment.owner
+        assert [arrival.pid for arrival in segment.arrived()] == [os.getpid()]
+
+
+def test_peers_may_be_named_by_rank_without_a_group() -> None:
+    with create(1) as segment:
+        attached_elsewhere(segment, rank=5)
+        attached_elsewhere(segment)
+        with pytest.raises(TimeoutError, match=r"by ranks 4, 6 \(attached without a rank: pid \d+\) within"):
+            unlink_after_peers(segment, timeout=0, peers=[4, 5, 6])
+        unlink_after_peers(segment, timeout=0, peers=[5])
+        assert not segment.owner
+
+
+@pytest.mark.parametrize("timeout", [-1, float("inf"), float("nan")])
+def test_a_wait_without_an_end_is_refused(folder: Path, timeout: float) -> None:
+    with create(1) as segment, pytest.raises(ValueError, match="finite number of seconds"):
+        unlink_after_peers(segment, timeout=timeout, peers=1)
+
+
+def test_without_a_group_it_asks_for_the_number_of_peers(folder: Path) -> None:
+    with create(1) as segment, pytest.raises(ValueError, match=re.escape("peers=…")):
+        unlink_after_peers(segment)
+
+
+def test_who_does_not_own_the_segment_does_not_wait(folder: Path) -> None:
+    with create(1) as segment, attach(segment.name) as attached:
+        before = time.monotonic()
+        unlink_after_peers(attached, timeout=60, peers=3)
+        assert time.monotonic() - before < 30
+        assert os.listdir(folder) == [segment.name]
+
+
+@pytest.mark.parametrize(
+    ("arrived", "expected", "text"),
+    [
+        ([], frozenset({2, 1}), "ranks 1, 2"),
+        ([1], frozenset({2, 1}), "rank 2"),
+        ([1, 2, 3], frozenset({2, 1}), ""),
+        ([1, 1], 2, "1 of 2 peers"),
+        ([], 0, ""),
+        ([], frozenset(), ""),
+    ],
+)
+def test_who_is_missing(arrived: list[int], expected: int | frozenset[int], text: str) -> None:
+    arrivals = [Arrival(pid=-rank, rank=rank, process=bytes([rank])) for rank in arrived]
+    assert absent_peers(arrivals, expected) == text
