@@ -122,7 +122,7 @@ class RingMember:
         if place == WRITER_PLACE:
             return Peer("writer", None, pid, name, 0, reason)
         behind = 0
-        if state in (EXPECTED, ATTACHED):
+        if state in (EXPECTED, ATTACHED, FAILED):
             behind = (self.view[WRITER_CELL + COUNT] - self.view[cell + COUNT]) % self.layout.modulus
         return Peer("reader", place - 1, pid, name, behind, reason)
 

@@ -10,7 +10,7 @@ import contextlib
 import os
 
 from rslint_runtime.segment_handle import Segment
-from rslint_runtime.segment_names import segment_path
+from rslint_runtime.segment_names import generation_of, segment_path
 from rslint_runtime.segments import attach, create
 
 __all__ = ["OverflowReader", "OverflowWriter", "remove_overflow"]
@@ -51,10 +51,12 @@ class OverflowWriter:
         self._segments.clear()
 
 
-def remove_overflow(name: str) -> None:
-    """Remove a segment that a writer has left behind, if it has."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(segment_path(name))
+def remove_overflow(name: bytes) -> None:
+    """Remove the segment that a slot names. A writer that was killed may have left half a name, or none."""
+    whole = name.decode("ascii", errors="replace")
+    if generation_of(whole) is not None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(segment_path(whole))
 
 
 class OverflowReader:

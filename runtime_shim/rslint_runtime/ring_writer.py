@@ -33,6 +33,7 @@ from rslint_runtime.waiting import wait_until, wait_until_async
 __all__ = ["RingWriter", "SlowReaderError"]
 
 _LOOK_SECONDS = 0.1
+_READING = (EXPECTED, ATTACHED, FAILED)
 
 
 class SlowReaderError(TimeoutError):
@@ -228,8 +229,8 @@ class RingWriter:
             struct.pack_into(SLOT_HEADER, self._view, start, kind, 0, size)
             return self._view[body : body + size]
         name, view = self._overflow.open(slot, size)
-        struct.pack_into(SLOT_HEADER, self._view, start, kind | OVERFLOWED, len(name), size)
         self._view[body : body + len(name)] = name.encode()
+        struct.pack_into(SLOT_HEADER, self._view, start, kind | OVERFLOWED, len(name), size)
         return view
 
     def _publish(self) -> None:
@@ -252,11 +253,11 @@ class RingWriter:
         return self._most_behind() <= 0
 
     def _most_behind(self) -> int:
-        """How far the slowest reader is behind; -1 where nobody is to be waited for."""
+        """How far the slowest reader is behind, the lost among them; -1 where nobody is to be waited for."""
         view, written, modulus = self._view, self._written, self._modulus
         most = -1
         for cell in self._cells:
-            if view[cell] in (EXPECTED, ATTACHED):
+            if view[cell] in _READING:
                 most = max(most, (written - view[cell + COUNT]) % modulus)
         return most
 

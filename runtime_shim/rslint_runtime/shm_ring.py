@@ -66,7 +66,7 @@ class ShmRing:
             kind, length, _ = struct.unpack_from(SLOT_HEADER, segment.buf, start)
             if kind >= OVERFLOWED:
                 body = start + SLOT_HEADER_SIZE
-                remove_overflow(bytes(segment.buf[body : body + length]).decode())
+                remove_overflow(bytes(segment.buf[body : body + length]))
         segment.unlink()
         segment.close()
 
