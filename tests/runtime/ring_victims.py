@@ -108,7 +108,7 @@ def against_writer(ring: ShmRing, victim: Victim) -> tuple[str, int, bool]:
         while outcome == "hung" and time.monotonic() < until:
             dead = victim.has_ended()
             try:
-                received.append(reader.receive(timeout=0.05))
+                received.append(reader.receive(timeout=0.005))
             except EOFError:
                 outcome = "end"
             except PeerDiedError as error:
@@ -135,11 +135,11 @@ def against_reader(ring: ShmRing, victim: Victim) -> tuple[str, int, bool]:
             dead = victim.has_ended()
             try:
                 if waiting:
-                    writer.write(waiting[0], timeout=0.05)
+                    writer.write(waiting[0], timeout=0.005)
                     del waiting[0]
                     received.append(other.receive(timeout=LIMIT))
                     continue
-                writer.flush(timeout=0.05)
+                writer.flush(timeout=0.005)
                 outcome = "left"
             except PeerDiedError as error:
                 outcome, named = "died", error.peers[0].pid
