@@ -1,8 +1,8 @@
 """Where what stands in the segment of a ring: header, one cell a member, slots.
 
     header      magic, number of readers, of slots, bytes a slot
-    writer      state, how many messages are written, pid, why it failed
-    reader 0    state, how many messages are read, pid, why it failed
+    writer      state, how many messages are written, whether a reader sleeps, pid, why it failed
+    reader 0    state, how many messages are read, whether the writer sleeps, pid, why it failed
     …
     slot 0      kind, size of the message, the message or the name of the segment that holds it
     …
@@ -10,7 +10,8 @@
 What members wait for is single bytes, which are never seen half stored: a state, and a count of messages modulo a
 multiple of the number of slots, at least two times it, so that full and empty differ and a count names its slot. Each
 member stores to its own cell, a cache line of its own; only the writer stores to a reader's cell as well, to take it in
-or to drop it. All else is read behind a fence after such a byte.
+or to drop it. All else is read behind a fence after such a byte. State and count stand in one word, on which sleeps who
+waits for that member.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ __all__ = [
     "REASON",
     "REASON_BYTES",
     "REASON_LENGTH",
+    "SLEEPER",
     "SLOT_HEADER",
     "SLOT_HEADER_SIZE",
     "STATE_NAMES",
@@ -58,6 +60,7 @@ CELL = 64
 WRITER_CELL = CELL
 COUNT = 1
 REASON_LENGTH = 2
+SLEEPER = 4
 PID = 8
 REASON = 16
 REASON_BYTES = CELL - REASON

@@ -6,6 +6,7 @@ import os
 import struct
 import traceback
 
+from rslint_runtime.futex import SharedWord
 from rslint_runtime.order import memory_fence
 from rslint_runtime.peers import Peer, Place, is_held
 from rslint_runtime.ring_layout import (
@@ -44,6 +45,7 @@ class RingMember:
             if not 0 <= place <= self.layout.readers:
                 raise ValueError(f"ring {name} has readers 0 to {self.layout.readers - 1}, not {place - 1}")
             self.cell = self._cell(place)
+            self.word = SharedWord(self.view, self.cell)
             self.hold = self._taken()
         except BaseException:
             self._segment.close()
@@ -74,7 +76,9 @@ class RingMember:
                 # Who finds the place free must find the state as well; the kernel's lock orders the two, a model of
                 # memory does not know that.
                 memory_fence()
+                self.word.wake()
             self.hold.release()
+            self.word.close()
         self._segment.close()
 
     def _tell(self, error: BaseException) -> None:

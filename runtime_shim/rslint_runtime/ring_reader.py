@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from types import TracebackType
 from typing import Any
 
+from rslint_runtime.futex import SharedWord
 from rslint_runtime.order import memory_fence
 from rslint_runtime.peers import Peer, PeerDiedError
 from rslint_runtime.ring_layout import (
@@ -18,6 +19,7 @@ from rslint_runtime.ring_layout import (
     FAILED,
     JOINING,
     OVERFLOWED,
+    SLEEPER,
     SLOT_HEADER,
     SLOT_HEADER_SIZE,
     WRITER_CELL,
@@ -55,6 +57,7 @@ class RingReader:
         self._overflow = OverflowReader()
         self._read = self._ready = 0
         self._lent = False
+        self._writer_word = SharedWord(self._view, WRITER_CELL)
         self._come_in()
 
     def _come_in(self) -> None:
@@ -141,6 +144,7 @@ class RingReader:
     def _leave(self, error: BaseException | None) -> None:
         self._refuse_while_lent()
         self._overflow.close()
+        self._writer_word.close()
         self._member.leave(CLOSED if error is None else FAILED, error)
 
     # Waiting ------------------------------------------------------------------------------------------------
@@ -159,7 +163,7 @@ class RingReader:
     def _need_message(self, timeout: float | None, *, end_is_error: bool = True) -> bool:
         self._check()
         if not self._ready and not wait_until(
-            self._arrived, timeout, watch=self._watch_writer, busy_seconds=self._busy
+            self._arrived, timeout, watch=self._watch_writer, busy_seconds=self._busy, sleep=self._sleep
         ):
             raise self._nothing_came(timeout)
         return self._ready > 0 or self._end(end_is_error)
@@ -179,6 +183,13 @@ class RingReader:
         if is_error:
             raise EOFError(f"ring {self._member.name}: its writer has closed it, and everything is read")
         return False
+
+    def _sleep(self, seconds: float) -> None:
+        """Sleep until the writer wakes its readers."""
+        self._view[WRITER_CELL + SLEEPER] = 1
+        seen = self._writer_word.load()
+        if not self._arrived():
+            self._writer_word.sleep(seen, seconds)
 
     def _arrived(self) -> bool:
         """Whether there is a message, or none will ever come."""
@@ -276,6 +287,9 @@ class RingReader:
         self._read = (self._read + 1) % self._modulus
         memory_fence()
         self._view[self._cell + COUNT] = self._read
+        if self._view[self._cell + SLEEPER]:
+            self._view[self._cell + SLEEPER] = 0
+            self._member.word.wake()
 
 
 class Borrowed:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
+from rslint_runtime.futex import SharedWord
 from rslint_runtime.order import memory_fence
 from rslint_runtime.peers import Peer, PeerDiedError
 from rslint_runtime.ring_layout import (
@@ -21,6 +22,7 @@ from rslint_runtime.ring_layout import (
     FAILED,
     JOINING,
     OVERFLOWED,
+    SLEEPER,
     SLOT_HEADER,
     SLOT_HEADER_SIZE,
     WRITER_CELL,
@@ -85,6 +87,7 @@ class RingWriter:
         self._slot_bytes = self._layout.slot_bytes
         self._starts = [self._layout.slot_start(slot) for slot in range(self._layout.slots)]
         self._cells = [self._layout.reader_cell(rank) for rank in range(self._layout.readers)]
+        self._words = [SharedWord(self._view, cell) for cell in self._cells]
         self._member.come_in(ATTACHED)
 
     # Writing ------------------------------------------------------------------------------------------------
@@ -131,7 +134,9 @@ class RingWriter:
     def flush(self, timeout: float | None = None) -> None:
         """Wait until every reader has read everything. Raises what `write` raises."""
         self._check()
-        if not wait_until(self._all_read, timeout, watch=self._look, busy_seconds=self._busy):
+        if not wait_until(
+            self._all_read, timeout, watch=self._look, busy_seconds=self._busy, sleep=self._sleep
+        ):
             raise self._too_slow(timeout, "has not read everything")
 
     async def flush_async(self, timeout: float | None = None) -> None:
@@ -177,6 +182,8 @@ class RingWriter:
     def _leave(self, error: BaseException | None) -> None:
         self._refuse_while_filling()
         self._overflow.close()
+        for word in self._words:
+            word.close()
         self._member.leave(CLOSED if error is None else FAILED, error)
 
     # Inside -------------------------------------------------------------------------------------------------
@@ -196,7 +203,7 @@ class RingWriter:
         self._check()
         self._look_now_and_then()
         if not self._free and not wait_until(
-            self._found_free, timeout, watch=self._look, busy_seconds=self._busy
+            self._found_free, timeout, watch=self._look, busy_seconds=self._busy, sleep=self._sleep
         ):
             raise self._too_slow(timeout, "left no slot free")
 
@@ -240,6 +247,20 @@ class RingWriter:
         self._written = (self._written + 1) % self._modulus
         memory_fence()
         self._view[WRITER_CELL + COUNT] = self._written
+        if self._view[WRITER_CELL + SLEEPER]:
+            self._view[WRITER_CELL + SLEEPER] = 0
+            self._member.word.wake()
+
+    def _sleep(self, seconds: float) -> None:
+        """Sleep until the slowest reader has read a message and wakes the writer."""
+        behind = self._most_behind()
+        for cell, word in zip(self._cells, self._words, strict=True):
+            if behind > 0 and self._behind(cell) == behind:
+                self._view[cell + SLEEPER] = 1
+                seen = word.load()
+                if self._behind(cell) == behind:
+                    word.sleep(seen, seconds)
+                return
 
     def _found_free(self) -> bool:
         # No fence between these loads and the stores to a slot that they allow: stores wait for the branch.
@@ -254,12 +275,12 @@ class RingWriter:
 
     def _most_behind(self) -> int:
         """How far the slowest reader is behind, the lost among them; -1 where nobody is to be waited for."""
-        view, written, modulus = self._view, self._written, self._modulus
-        most = -1
-        for cell in self._cells:
-            if view[cell] in _READING:
-                most = max(most, (written - view[cell + COUNT]) % modulus)
-        return most
+        return max(map(self._behind, self._cells))
+
+    def _behind(self, cell: int) -> int:
+        if self._view[cell] not in _READING:
+            return -1
+        return (self._written - self._view[cell + COUNT]) % self._modulus
 
     def _look_now_and_then(self) -> None:
         now = time.monotonic()

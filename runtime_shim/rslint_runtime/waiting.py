@@ -17,6 +17,7 @@ BUSY_SECONDS = 0.001
 _SPINS = 20
 _SHORTEST_SLEEP = 0.00005
 _LONGEST_SLEEP = 0.002
+_LONGEST_WAKEFUL_SLEEP = 0.02
 _WATCH_SECONDS = 0.02
 
 
@@ -26,23 +27,27 @@ def wait_until(
     *,
     watch: Callable[[], None] | None = None,
     busy_seconds: float = BUSY_SECONDS,
+    sleep: Callable[[float], None] | None = None,
 ) -> bool:
     """Whether `ready()` came true within `timeout` seconds (None: wait for ever).
 
     `watch` is called now and then (about fifty times a second) and once more before time is up; it raises what should
     end the wait, for example that the peer waited for has died. For `busy_seconds` the CPU is only yielded; after that
-    the thread sleeps, first for 50 microseconds, in the end for 2 milliseconds at a time.
+    the thread sleeps, first for 50 microseconds, in the end for 2 milliseconds at a time. `sleep` does it instead where
+    somebody may wake the sleeper; then it sleeps for 20 milliseconds at a time.
     """
     for _ in range(_SPINS):
         if ready():
             return True
-    for pause in _pauses(timeout, watch, busy_seconds):
+    for pause in _pauses(timeout, watch, busy_seconds, wakeful=sleep is not None):
         if ready():
             return True
-        if pause:
+        if not pause:
+            _yield_cpu()
+        elif sleep is None:
             time.sleep(pause)
         else:
-            _yield_cpu()
+            sleep(pause)
     return ready()
 
 
@@ -69,17 +74,22 @@ async def wait_until_async(
     return False
 
 
-def _pauses(timeout: float | None, watch: Callable[[], None] | None, busy_seconds: float) -> Iterator[float]:
+def _pauses(
+    timeout: float | None, watch: Callable[[], None] | None, busy_seconds: float, *, wakeful: bool = False
+) -> Iterator[float]:
     """Seconds to pause before each further look, 0 to yield only; ends when time is up."""
     now = started = time.monotonic()
     deadline = float("inf") if timeout is None else started + timeout
-    watch_at, sleep = started + _WATCH_SECONDS, _SHORTEST_SLEEP
+    watch_at = started + _WATCH_SECONDS
+    sleep = longest = _LONGEST_WAKEFUL_SLEEP
+    if not wakeful:
+        sleep, longest = _SHORTEST_SLEEP, _LONGEST_SLEEP
     while now < deadline:
         if now - started < busy_seconds:
             yield 0
         else:
             yield min(sleep, deadline - now)
-            sleep = min(2 * sleep, _LONGEST_SLEEP)
+            sleep = min(2 * sleep, longest)
         now = time.monotonic()
         if watch is not None and now >= watch_at:
             watch()
