@@ -15,6 +15,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -147,11 +148,10 @@ def main() -> None:
     print(f"|---|{'--:|' * len(channels)}")
     for readers in READERS:
         for size, count in THROUGHPUT:
-            cells = compare(
-                channels, arguments.rounds, lambda one: throughput(one, readers, size, max(count // part, 2))
-            )
+            measure = partial(throughput, readers=readers, size=size, count=max(count // part, 2))
+            cells = compare(channels, arguments.rounds, measure)
             print(f"| {size:,} bytes, {readers} reader(s) | {' | '.join(cells)} |", flush=True)
-    cells = compare(channels, arguments.rounds, lambda one: round_trip(one, ROUND_TRIPS // part))
+    cells = compare(channels, arguments.rounds, partial(round_trip, count=ROUND_TRIPS // part))
     print(f"| round trip of 100 bytes | {' | '.join(cells)} |")
 
 

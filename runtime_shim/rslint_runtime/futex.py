@@ -33,8 +33,8 @@ class SharedWord:
         self._word = _addressable(self._bytes)
 
     def load(self) -> int:
-        """What is there now."""
-        return int.from_bytes(self._bytes, sys.byteorder)
+        """What is there now, for `sleep`; anything where that cannot be woken."""
+        return 0 if self._word is None else int.from_bytes(self._bytes, sys.byteorder)
 
     def sleep(self, seen: int, seconds: float) -> None:
         """Sleep until somebody wakes who sleeps here, `seconds` at most; not at all where `seen` is not there now.

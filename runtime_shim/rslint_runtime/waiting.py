@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 
 __all__ = ["BUSY_SECONDS", "wait_until", "wait_until_async"]
 
-BUSY_SECONDS = 0.001
-_SPINS = 20
+BUSY_SECONDS = 0.0002
+_SPINS = 3
 _SHORTEST_SLEEP = 0.00005
 _LONGEST_SLEEP = 0.002
 _LONGEST_WAKEFUL_SLEEP = 0.02

@@ -9,14 +9,16 @@ import contextlib
 import multiprocessing
 import os
 import pickle
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rslint_runtime import PeerDiedError, RingReader, RingWriter, ShmRing, SlowReaderError, create
+from rslint_runtime import PeerDiedError, RingReader, RingWriter, ShmRing, SlowReaderError, create, futex
 from rslint_runtime.ring_layout import RingLayout
 
 
@@ -572,3 +574,50 @@ def test_an_end_that_is_dropped_without_being_closed_counts_as_dead(ring: ShmRin
         assert reader.receive(timeout=60) == 1
         with pytest.raises(PeerDiedError, match=r"writer .* died"):
             reader.receive(timeout=60)
+
+
+# Sleeping -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kernel", ["as it is", "of another machine", "that refuses"])
+def test_sleepers_are_woken_or_look_again(
+    ring: ShmRing, kernel: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kernel == "of another machine":
+        monkeypatch.setattr(futex, "_SYSCALLS", {})
+    if kernel == "that refuses":
+        monkeypatch.setattr(futex, "_wait", lambda *_: False)
+    context = multiprocessing.get_context("fork")
+    answers = context.SimpleQueue()
+    process = context.Process(target=_echo, args=(ring, 0, answers))
+    process.start()
+    try:
+        with ring.writer(busy_seconds=0) as writer, ring.reader(1, busy_seconds=0) as other:
+            thread = threading.Thread(target=lambda: [other.receive() for _ in range(50)])
+            thread.start()
+            for number in range(50):
+                writer.send(number, timeout=60)
+                if number % 10 == 0:
+                    time.sleep(0.005)  # long enough for the readers to fall asleep
+            writer.flush(timeout=60)
+            thread.join(60)
+        assert answers.get() == (0, list(range(50)))
+    finally:
+        process.join(20)
+        process.kill()
+
+
+def test_a_word_sleeps_only_while_nothing_has_changed() -> None:
+    with create(64) as segment:
+        word = futex.SharedWord(segment.buf, 8)
+        segment.buf[9] = 1
+        assert word.load() == int.from_bytes(b"\0\1\0\0", sys.byteorder)
+        started = time.monotonic()
+        word.sleep(0, 60)
+        assert time.monotonic() - started < 30
+        waker = threading.Timer(0.05, word.wake)
+        waker.start()
+        word.sleep(word.load(), 60)
+        assert time.monotonic() - started < 30
+        waker.join()
+        word.close()
