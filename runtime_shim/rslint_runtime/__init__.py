@@ -4,9 +4,9 @@ what one process writes to shared memory is read in order by another."""
 from rslint_runtime.collectives import PeerError, agree, broadcast_result, rank_guard
 from rslint_runtime.locks import AsyncGuarded, Guarded, Held, ReleasedError
 from rslint_runtime.order import memory_fence
-from rslint_runtime.peers import Peer, PeerDiedError
+from rslint_runtime.peers import Peer, PeerDiedError, SlowReaderError
 from rslint_runtime.ring_reader import RingReader
-from rslint_runtime.ring_writer import RingWriter, SlowReaderError
+from rslint_runtime.ring_writer import RingWriter
 from rslint_runtime.segment_handle import Segment
 from rslint_runtime.segments import attach, create, remove_orphans, unlink_after_peers
 from rslint_runtime.shared_flag import SharedCounter, SharedFlag

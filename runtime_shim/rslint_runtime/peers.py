@@ -24,7 +24,7 @@ import weakref
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Peer", "PeerDiedError", "Place", "is_held"]
+__all__ = ["Peer", "PeerDiedError", "Place", "SlowReaderError", "is_held"]
 
 # struct flock of 64-bit Linux: type, whence, start, length, pid.
 _FLOCK = "@hhqqi4x"
@@ -76,6 +76,21 @@ class PeerDiedError(ConnectionError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.ring, self.peers)
+
+
+class SlowReaderError(TimeoutError):
+    """A reader did not read in time, or has not come yet.
+
+    Attributes:
+        peers: the readers that are behind, with rank, pid and how far.
+    """
+
+    def __init__(self, message: str, peers: tuple[Peer, ...]) -> None:
+        super().__init__(message)
+        self.peers = peers
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.args[0], self.peers)
 
 
 class Place:

@@ -2,7 +2,7 @@
 
     number of buffers, length of the pickle, length of each buffer, pickle, buffers
 
-Large buffers (NumPy arrays, bytearrays in a `PickleBuffer`) are copied once into the ring and once out of it.
+Large buffers (of NumPy arrays, or wrapped in a `PickleBuffer`) are copied once into the ring and once out of it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from rslint_runtime.ring_layout import PICKLE, PICKLE_WITH_BUFFERS
 
-__all__ = ["lay_out", "object_of", "pickled_frames"]
+__all__ = ["lay_out", "object_of", "pickled_frames", "sized"]
 
 _LENGTH = 8
 
@@ -48,3 +48,10 @@ def object_of(kind: int, view: memoryview) -> Any:
         frames.append(view[start : start + length])
         start += length
     return pickle.loads(frames[0], buffers=[bytearray(frame) for frame in frames[1:]])
+
+
+def sized(data: Any) -> tuple[Any, int]:
+    """A buffer whose length is its bytes, and these. Raises TypeError for what is none or not contiguous."""
+    if not isinstance(data, (bytes, bytearray)):
+        data = memoryview(data).cast("B")
+    return data, len(data)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import struct
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from types import TracebackType
 from typing import Any
 
 from rslint_runtime.futex import SharedWord
 from rslint_runtime.order import memory_fence
 from rslint_runtime.peers import Peer, PeerDiedError
+from rslint_runtime.ring_borrowed import Borrowed
 from rslint_runtime.ring_layout import (
     ATTACHED,
     CLOSED,
@@ -84,17 +86,14 @@ class RingReader:
         array, must not be used any more: the writer stores the next message there. An object that was sent is seen in
         its pickled form. Waits when the block is entered.
         """
-        return Borrowed(self, timeout)
+        return Borrowed(partial(self._borrow, timeout), self._give_back)
 
     @contextlib.asynccontextmanager
     async def read_async(self, timeout: float | None = None) -> AsyncIterator[memoryview]:
         """`read` for asyncio. Cancelled while it waits, it leaves the message unread."""
         await self._need_message_async(timeout)
-        view = self.borrow()
-        try:
+        with Borrowed(self._lend, self._give_back) as view:
             yield view
-        finally:
-            self.give_back(view)
 
     def receive(self, timeout: float | None = None) -> Any:
         """The next message as the object that was sent, or as bytes where bytes were written.
@@ -231,8 +230,12 @@ class RingReader:
 
     # One message --------------------------------------------------------------------------------------------
 
-    def borrow(self) -> memoryview:
-        """The next message, which is there; `give_back` follows."""
+    def _borrow(self, timeout: float | None) -> memoryview:
+        self._need_message(timeout)
+        return self._lend()
+
+    def _lend(self) -> memoryview:
+        """The next message, which is there; `_give_back` follows."""
         self._lent = True
         try:
             return self._message()[1]
@@ -241,7 +244,7 @@ class RingReader:
             self._acknowledge()
             raise
 
-    def give_back(self, view: memoryview) -> None:
+    def _give_back(self, view: memoryview) -> None:
         """The message is read. Raises BufferError, after that, where something still uses the view."""
         self._lent = False
         try:
@@ -290,22 +293,3 @@ class RingReader:
         if self._view[self._cell + SLEEPER]:
             self._view[self._cell + SLEEPER] = 0
             self._member.word.wake()
-
-
-class Borrowed:
-    """The next message of a reader, for the time of a `with` block."""
-
-    __slots__ = ("_reader", "_timeout", "_view")
-
-    def __init__(self, reader: RingReader, timeout: float | None) -> None:
-        self._reader, self._timeout = reader, timeout
-
-    def __enter__(self) -> memoryview:
-        self._reader._need_message(self._timeout)
-        self._view = self._reader.borrow()
-        return self._view
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._reader.give_back(self._view)

@@ -11,7 +11,7 @@ from typing import Any
 
 from rslint_runtime.futex import SharedWord
 from rslint_runtime.order import memory_fence
-from rslint_runtime.peers import Peer, PeerDiedError
+from rslint_runtime.peers import Peer, PeerDiedError, SlowReaderError
 from rslint_runtime.ring_layout import (
     ATTACHED,
     BYTES,
@@ -28,29 +28,14 @@ from rslint_runtime.ring_layout import (
     WRITER_CELL,
 )
 from rslint_runtime.ring_members import WRITER_PLACE, RingMember
-from rslint_runtime.ring_messages import lay_out, pickled_frames
+from rslint_runtime.ring_messages import lay_out, pickled_frames, sized
 from rslint_runtime.ring_overflow import OverflowWriter
 from rslint_runtime.waiting import wait_until, wait_until_async
 
-__all__ = ["RingWriter", "SlowReaderError"]
+__all__ = ["RingWriter"]
 
 _LOOK_SECONDS = 0.1
 _READING = (EXPECTED, ATTACHED, FAILED)
-
-
-class SlowReaderError(TimeoutError):
-    """A reader did not read in time, or has not come yet.
-
-    Attributes:
-        peers: the readers that are behind, with rank, pid and how far.
-    """
-
-    def __init__(self, message: str, peers: tuple[Peer, ...]) -> None:
-        super().__init__(message)
-        self.peers = peers
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.args[0], self.peers)
 
 
 class RingWriter:
@@ -94,7 +79,7 @@ class RingWriter:
 
     def write(self, data: Any, timeout: float | None = None) -> None:
         """Send bytes, or any other contiguous buffer, to every reader. Waits until a slot is free."""
-        data, size = _sized(data)
+        data, size = sized(data)
         self._need_slot(timeout)
         self._store(BYTES, (data,), size)
 
@@ -121,7 +106,7 @@ class RingWriter:
 
     async def write_async(self, data: Any, timeout: float | None = None) -> None:
         """`write` for asyncio. Cancelled, it has sent the whole message or nothing."""
-        data, size = _sized(data)
+        data, size = sized(data)
         await self._need_slot_async(timeout)
         self._store(BYTES, (data,), size)
 
@@ -132,7 +117,7 @@ class RingWriter:
         self._store(kind, parts, size)
 
     def flush(self, timeout: float | None = None) -> None:
-        """Wait until every reader has read everything. Raises what `write` raises."""
+        """Wait until every reader has read everything, those too that have not come yet. Raises what `write` raises."""
         self._check()
         if not wait_until(
             self._all_read, timeout, watch=self._look, busy_seconds=self._busy, sleep=self._sleep
@@ -153,7 +138,7 @@ class RingWriter:
         return self._member.everybody()
 
     def drop_dead_readers(self) -> tuple[Peer, ...]:
-        """Go on without the readers that have died, and return who they were."""
+        """Go on without the readers that have died or failed, and return who they were. Their places are free again."""
         self._check()
         dead = self._dead()
         for peer in dead:
@@ -312,10 +297,3 @@ class RingWriter:
         behind = tuple(peer for peer in self._member.everybody()[1:] if peer.behind and peer.behind == most)
         names = ", ".join(f"{peer} ({peer.state}, {peer.behind} behind)" for peer in behind) or "a reader"
         return SlowReaderError(f"ring {self._member.name}: {names} {what} within {timeout} seconds", behind)
-
-
-def _sized(data: Any) -> tuple[Any, int]:
-    """A buffer whose length is its bytes, and these. Raises TypeError for what is none or not contiguous."""
-    if not isinstance(data, (bytes, bytearray)):
-        data = memoryview(data).cast("B")
-    return data, len(data)

@@ -1,4 +1,12 @@
-"""A ring of messages in shared memory: one writer, many readers, and nobody waits for the dead."""
+"""A ring of messages in shared memory: one writer, many readers, and nobody waits for the dead.
+
+Every reader gets every message, in order. There are as many places for readers as the ring was made with, and messages
+stay until all who are expected there have read them; so it does not matter who comes first. What is promised when whom
+is killed stands in docs/guarantees/order.md.
+
+The shape of the bug that it replaces: a ring whose flags are ordered by no fence and whose waits end only when the peer
+is there (https://github.com/vllm-project/vllm/pull/29819).
+"""
 
 from __future__ import annotations
 
@@ -19,7 +27,7 @@ __all__ = ["ShmRing"]
 
 
 class ShmRing:
-    """A ring by its name; only the name travels when it is pickled.
+    """A ring, known by its name; only the name travels when it is pickled.
 
     with ShmRing.create(readers=2) as ring:
         start_two_processes(ring)
@@ -34,6 +42,7 @@ class ShmRing:
     """
 
     def __init__(self, name: str) -> None:
+        """A ring that another process has made. Whether it is there shows when an end of it is opened."""
         self.name = name
         self._creator = -1
         self._segment: Segment | None = None
@@ -42,6 +51,21 @@ class ShmRing:
     def create(
         cls, readers: int, *, slots: int = 16, slot_bytes: int = 1 << 16, label: str = "ring"
     ) -> ShmRing:
+        """Make a ring; this process owns its memory, and as a context manager removes it.
+
+        It takes a little more than `slots * slot_bytes` bytes of /dev/shm, reserved at once. A message that is longer
+        than a slot takes a segment of its own.
+
+        Args:
+            readers: places for readers, ranks 0 to `readers - 1`.
+            slots: messages that may be under way before the writer waits, up to 128.
+            slot_bytes: the longest message in bytes that a slot holds by itself, 128 or more.
+            label: part of the name.
+
+        Raises:
+            ValueError: for measures that make no ring.
+            OSError: there is not so much memory, or this is not Linux.
+        """
         layout = RingLayout(readers, slots, slot_bytes)
         segment = create(layout.size, label)
         ring = cls(segment.name)
@@ -50,13 +74,39 @@ class ShmRing:
         return ring
 
     def writer(self, *, drop_dead_readers: bool = False, busy_seconds: float = BUSY_SECONDS) -> RingWriter:
+        """Open the writing end, in the process that is to write; once for a ring.
+
+        `drop_dead_readers` goes on without readers that have died or failed, instead of raising PeerDiedError.
+        `busy_seconds` is how long a wait looks again and again, yielding the CPU, before it sleeps until it is woken:
+        longer where CPUs have nothing else to do and microseconds matter.
+
+        Raises:
+            FileNotFoundError: the ring has been removed.
+            ConnectionError: it has, or has had, a writer.
+            ValueError: there is no ring under that name.
+            OSError: this is not Linux.
+        """
         return RingWriter(self.name, drop_dead_readers=drop_dead_readers, busy_seconds=busy_seconds)
 
     def reader(self, rank: int, *, busy_seconds: float = BUSY_SECONDS) -> RingReader:
+        """Open a reading end, in the process that is to read.
+
+        The first reader of a rank finds all messages from the first one on. One that comes after another has closed, or
+        was dropped, finds what is written from then on.
+
+        Raises:
+            FileNotFoundError: the ring has been removed.
+            ConnectionError: there is a reader of that rank, or one was lost and is not dropped yet.
+            ValueError: for a rank that the ring does not have, or where there is no ring under that name.
+            OSError: this is not Linux.
+        """
         return RingReader(self.name, rank, busy_seconds=busy_seconds)
 
     def unlink(self) -> None:
-        """Remove the ring and what overflowed from it. Members keep what they have mapped."""
+        """Remove the ring, and long messages that nobody has come to; for its owner, elsewhere nothing happens.
+
+        Ends that are open go on with what they have mapped. Flush the writer before, or wait for the readers to end.
+        """
         segment, self._segment = self._segment, None
         if segment is None or self._creator != os.getpid():
             return
