@@ -8,10 +8,13 @@
     …
 
 What members wait for is single bytes, which are never seen half stored: a state, and a count of messages modulo a
-multiple of the number of slots, at least two times it, so that full and empty differ and a count names its slot. Each
-member stores to its own cell, a cache line of its own; only the writer stores to a reader's cell as well, to take it in
-or to drop it. All else is read behind a fence after such a byte. State and count stand in one word, on which sleeps who
-waits for that member.
+multiple of the number of slots, at least two times it, so that full and empty differ and a count names its slot. All
+else is read behind a fence after such a byte. State and count stand in one word, on which sleeps who waits for the
+member.
+
+Each member stores to its own cell, a cache line of its own. A reader that joins while messages are under way gets its
+count from the writer: it stores a ticket, the writer stores where it begins, and then the same ticket. Besides, the
+writer marks a reader that is gone as dropped.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import struct
 from dataclasses import dataclass
 
 __all__ = [
+    "ADMITTED",
     "ATTACHED",
     "BYTES",
     "CELL",
@@ -40,6 +44,7 @@ __all__ = [
     "SLOT_HEADER",
     "SLOT_HEADER_SIZE",
     "STATE_NAMES",
+    "TICKET",
     "WRITER_CELL",
     "RingLayout",
 ]
@@ -61,6 +66,8 @@ WRITER_CELL = CELL
 COUNT = 1
 REASON_LENGTH = 2
 SLEEPER = 4
+TICKET = 5
+ADMITTED = 6
 PID = 8
 REASON = 16
 REASON_BYTES = CELL - REASON

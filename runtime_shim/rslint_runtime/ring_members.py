@@ -80,6 +80,7 @@ class RingMember:
             self.hold.release()
             self.word.close()
         self._segment.close()
+        self.view.release()
 
     def _tell(self, error: BaseException) -> None:
         text = "".join(traceback.format_exception_only(type(error), error)).strip().encode()

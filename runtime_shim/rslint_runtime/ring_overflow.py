@@ -46,7 +46,8 @@ class OverflowWriter:
     def close(self) -> None:
         """Give all back. The segments stay for readers that have not come to them yet, until the ring is removed."""
         for segment in self._segments.values():
-            segment.hand_over()
+            if segment.owner:  # which a forked child is not
+                segment.hand_over()
             segment.close()
         self._segments.clear()
 

@@ -14,6 +14,7 @@ from rslint_runtime.order import memory_fence
 from rslint_runtime.peers import Peer, PeerDiedError
 from rslint_runtime.ring_borrowed import Borrowed
 from rslint_runtime.ring_layout import (
+    ADMITTED,
     ATTACHED,
     CLOSED,
     COUNT,
@@ -24,6 +25,7 @@ from rslint_runtime.ring_layout import (
     SLEEPER,
     SLOT_HEADER,
     SLOT_HEADER_SIZE,
+    TICKET,
     WRITER_CELL,
 )
 from rslint_runtime.ring_members import WRITER_PLACE, RingMember
@@ -72,6 +74,8 @@ class RingReader:
                 "writer has dropped it (drop_dead_readers)"
             )
         self._admitted = state == EXPECTED
+        if not self._admitted:
+            self._view[self._cell + TICKET] = (self._view[self._cell + TICKET] + 1) % 256
         self._member.come_in(ATTACHED if self._admitted else JOINING)
 
     # Reading ------------------------------------------------------------------------------------------------
@@ -203,11 +207,12 @@ class RingReader:
     def _available(self) -> bool:
         """Look how many messages there are."""
         if not self._admitted:
-            if self._view[self._cell] != ATTACHED:
+            if self._view[self._cell + ADMITTED] != self._view[self._cell + TICKET]:
                 return False
             memory_fence()
             self._read = self._view[self._cell + COUNT]
             self._admitted = True
+            self._view[self._cell] = ATTACHED
         written = self._view[WRITER_CELL + COUNT]
         if written == self._read:
             return False

@@ -9,18 +9,16 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
-from rslint_runtime.futex import SharedWord
 from rslint_runtime.order import memory_fence
-from rslint_runtime.peers import Peer, PeerDiedError, SlowReaderError
+from rslint_runtime.peers import Peer
+from rslint_runtime.ring_audience import Audience
 from rslint_runtime.ring_layout import (
     ATTACHED,
     BYTES,
     CLOSED,
     COUNT,
-    DROPPED,
     EXPECTED,
     FAILED,
-    JOINING,
     OVERFLOWED,
     SLEEPER,
     SLOT_HEADER,
@@ -35,7 +33,6 @@ from rslint_runtime.waiting import wait_until, wait_until_async
 __all__ = ["RingWriter"]
 
 _LOOK_SECONDS = 0.1
-_READING = (EXPECTED, ATTACHED, FAILED)
 
 
 class RingWriter:
@@ -63,7 +60,7 @@ class RingWriter:
             raise ConnectionError(f"ring {name} has had its {before}, and has only one; make a new ring")
         self._hold = self._member.hold
         self._layout, self._view = self._member.layout, self._member.view
-        self._drop_dead, self._busy = drop_dead_readers, busy_seconds
+        self._busy = busy_seconds
         self._written = self._free = 0
         self._look_at = 0.0
         self._filling = False
@@ -71,8 +68,7 @@ class RingWriter:
         self._modulus = self._layout.modulus
         self._slot_bytes = self._layout.slot_bytes
         self._starts = [self._layout.slot_start(slot) for slot in range(self._layout.slots)]
-        self._cells = [self._layout.reader_cell(rank) for rank in range(self._layout.readers)]
-        self._words = [SharedWord(self._view, cell) for cell in self._cells]
+        self._audience = Audience(self._member, drop_lost=drop_dead_readers)
         self._member.come_in(ATTACHED)
 
     # Writing ------------------------------------------------------------------------------------------------
@@ -95,6 +91,8 @@ class RingWriter:
 
         A block that raises sends nothing. What the bytes held before is undefined.
         """
+        if size < 0:
+            raise ValueError(f"a message has 0 bytes or more, not {size}")
         self._need_slot(timeout)
         self._filling = True
         try:
@@ -122,13 +120,13 @@ class RingWriter:
         if not wait_until(
             self._all_read, timeout, watch=self._look, busy_seconds=self._busy, sleep=self._sleep
         ):
-            raise self._too_slow(timeout, "has not read everything")
+            raise self._audience.too_slow(self._written, timeout, "has not read everything")
 
     async def flush_async(self, timeout: float | None = None) -> None:
         """`flush` for asyncio."""
         self._check()
         if not await wait_until_async(self._all_read, timeout, watch=self._look, busy_seconds=self._busy):
-            raise self._too_slow(timeout, "has not read everything")
+            raise self._audience.too_slow(self._written, timeout, "has not read everything")
 
     # Readers ------------------------------------------------------------------------------------------------
 
@@ -140,12 +138,9 @@ class RingWriter:
     def drop_dead_readers(self) -> tuple[Peer, ...]:
         """Go on without the readers that have died or failed, and return who they were. Their places are free again."""
         self._check()
-        dead = self._dead()
-        for peer in dead:
-            assert peer.rank is not None
-            self._view[self._cells[peer.rank]] = DROPPED
-        self._free = 0
-        return dead
+        lost = self._audience.lost()
+        self._audience.drop(lost)
+        return lost
 
     # Closing ------------------------------------------------------------------------------------------------
 
@@ -167,8 +162,7 @@ class RingWriter:
     def _leave(self, error: BaseException | None) -> None:
         self._refuse_while_filling()
         self._overflow.close()
-        for word in self._words:
-            word.close()
+        self._audience.close()
         self._member.leave(CLOSED if error is None else FAILED, error)
 
     # Inside -------------------------------------------------------------------------------------------------
@@ -190,7 +184,7 @@ class RingWriter:
         if not self._free and not wait_until(
             self._found_free, timeout, watch=self._look, busy_seconds=self._busy, sleep=self._sleep
         ):
-            raise self._too_slow(timeout, "left no slot free")
+            raise self._audience.too_slow(self._written, timeout, "left no slot free")
 
     async def _need_slot_async(self, timeout: float | None) -> None:
         self._check()
@@ -198,7 +192,7 @@ class RingWriter:
         if not self._free and not await wait_until_async(
             self._found_free, timeout, watch=self._look, busy_seconds=self._busy
         ):
-            raise self._too_slow(timeout, "left no slot free")
+            raise self._audience.too_slow(self._written, timeout, "left no slot free")
         self._check()
 
     def _store(self, kind: int, parts: Sequence[Any], size: int) -> None:
@@ -237,63 +231,21 @@ class RingWriter:
             self._member.word.wake()
 
     def _sleep(self, seconds: float) -> None:
-        """Sleep until the slowest reader has read a message and wakes the writer."""
-        behind = self._most_behind()
-        for cell, word in zip(self._cells, self._words, strict=True):
-            if behind > 0 and self._behind(cell) == behind:
-                self._view[cell + SLEEPER] = 1
-                seen = word.load()
-                if self._behind(cell) == behind:
-                    word.sleep(seen, seconds)
-                return
+        self._audience.sleep(self._written, seconds)
 
     def _found_free(self) -> bool:
         # No fence between these loads and the stores to a slot that they allow: stores wait for the branch.
-        most = self._most_behind()
-        if most < 0:
-            self._look()
-        self._free = self._layout.slots - max(most, 0)
+        self._free = self._audience.free_slots(self._written)
         return self._free > 0
 
     def _all_read(self) -> bool:
-        return self._most_behind() <= 0
+        return self._audience.most_behind(self._written) <= 0
 
-    def _most_behind(self) -> int:
-        """How far the slowest reader is behind, the lost among them; -1 where nobody is to be waited for."""
-        return max(map(self._behind, self._cells))
-
-    def _behind(self, cell: int) -> int:
-        if self._view[cell] not in _READING:
-            return -1
-        return (self._written - self._view[cell + COUNT]) % self._modulus
+    def _look(self) -> None:
+        self._audience.look(self._written)
 
     def _look_now_and_then(self) -> None:
         now = time.monotonic()
         if now >= self._look_at:
             self._look_at = now + _LOOK_SECONDS
             self._look()
-
-    def _look(self) -> None:
-        """Notice who died, take in who joins. Raises PeerDiedError and BrokenPipeError."""
-        dead = self._dead()
-        if dead and self._drop_dead:
-            self.drop_dead_readers()
-        elif dead:
-            raise PeerDiedError(self._member.name, dead)
-        for cell in self._cells:
-            if self._view[cell] == JOINING:
-                self._view[cell + COUNT] = self._written
-                memory_fence()
-                self._view[cell] = ATTACHED
-        if all(self._view[cell] in (CLOSED, DROPPED) for cell in self._cells):
-            raise BrokenPipeError(f"ring {self._member.name}: no reader is left")
-
-    def _dead(self) -> tuple[Peer, ...]:
-        places = range(1, 1 + self._layout.readers)
-        return tuple(self._member.peer(place) for place in places if self._member.is_lost(place))
-
-    def _too_slow(self, timeout: float | None, what: str) -> SlowReaderError:
-        most = self._most_behind()
-        behind = tuple(peer for peer in self._member.everybody()[1:] if peer.behind and peer.behind == most)
-        names = ", ".join(f"{peer} ({peer.state}, {peer.behind} behind)" for peer in behind) or "a reader"
-        return SlowReaderError(f"ring {self._member.name}: {names} {what} within {timeout} seconds", behind)

@@ -154,6 +154,15 @@ def test_reserved_bytes_are_sent_when_their_block_ends() -> None:
         assert reader.receive() == b"hello"
 
 
+def test_a_negative_number_of_bytes_is_refused() -> None:
+    with (
+        ends() as (writer, _),
+        pytest.raises(ValueError, match="0 bytes or more, not -1"),
+        writer.reserve(-1),
+    ):
+        pass
+
+
 @pytest.mark.parametrize("size", [5, 5000])
 def test_reserved_bytes_are_not_sent_when_their_block_raises(size: int) -> None:
     with ends() as (writer, reader):
@@ -441,6 +450,7 @@ def test_a_forked_child_cannot_use_its_parents_ends_nor_remove_the_ring_nor_keep
     ring: ShmRing,
 ) -> None:
     writer, reader = ring.writer(), ring.reader(0)
+    writer.send("x" * 1000)
     blocked, stop = multiprocessing.Pipe()
     pid = os.fork()
     if pid == 0:
@@ -451,6 +461,8 @@ def test_a_forked_child_cannot_use_its_parents_ends_nor_remove_the_ring_nor_keep
                     use()
                 except ValueError:
                     refused += 1
+            writer.close()
+            reader.close()
             ring.unlink()
             stop.send(refused)
             stop.poll(60)
@@ -459,6 +471,7 @@ def test_a_forked_child_cannot_use_its_parents_ends_nor_remove_the_ring_nor_keep
     try:
         assert blocked.poll(60)
         assert blocked.recv() == 2
+        assert reader.receive() == "x" * 1000
         writer.send(1)
         assert reader.receive() == 1
         with ring.reader(1) as other:

@@ -24,6 +24,7 @@ from rslint_runtime import (
     SharedFlag,
     ShmRing,
     create,
+    ring_audience,
     ring_members,
     ring_reader,
     ring_writer,
@@ -35,7 +36,7 @@ from rslint_runtime.testing import Overtaken, Stuck, weak_memory
 Outcome = str
 Scenario = Callable[[Any], bool]
 SEEDS = range(2000)
-FENCED = (ring_members, ring_reader, ring_writer, shared_flag)
+FENCED = (ring_audience, ring_members, ring_reader, ring_writer, shared_flag)
 
 
 def outcome(scenario: Scenario, seed: int) -> Outcome:
@@ -230,7 +231,7 @@ NEEDED_IN = {
     "RingMember.has_died 0": who_leaves_is_not_taken_for_dead,
     "RingMember.peer 0": members_are_known_by_their_process,
     "RingWriter._publish 0": messages_arrive,
-    "RingWriter._look 0": a_reader_that_comes_back_misses_nothing_from_then_on,
+    "Audience.look 0": a_reader_that_comes_back_misses_nothing_from_then_on,
     "RingReader._arrived 0": the_end_comes_behind_the_last_message,
     "RingReader._available 0": a_reader_that_comes_back_misses_nothing_from_then_on,
     "RingReader._available 1": messages_arrive,
