@@ -35,10 +35,11 @@ class Audience:
         self._words = [SharedWord(self._view, cell) for cell in self._cells]
 
     def free_slots(self, written: int) -> int:
-        """How many slots may be written. Raises what `look` raises where nobody reads."""
+        """How many slots may be written. Raises BrokenPipeError where nobody is left, and none joins."""
         most = self.most_behind(written)
         if most < 0:
             self.look(written)
+            self.need_somebody()
             return self._slots
         return self._slots - most
 
@@ -66,7 +67,7 @@ class Audience:
                 return
 
     def look(self, written: int) -> None:
-        """Drop who is lost, or raise PeerDiedError; take in who joins; raise BrokenPipeError where nobody is left."""
+        """Drop who is lost, or raise PeerDiedError; take in who joins."""
         if (lost := self.lost()) and not self._drop_lost:
             raise PeerDiedError(self._member.name, lost)
         self.drop(lost)
@@ -77,6 +78,9 @@ class Audience:
                 self._view[cell + COUNT] = written
                 memory_fence()
                 self._view[cell + ADMITTED] = ticket
+
+    def need_somebody(self) -> None:
+        """Raise BrokenPipeError where every reader has left or was dropped."""
         if all(self._view[cell] in (CLOSED, DROPPED) for cell in self._cells):
             raise BrokenPipeError(f"ring {self._member.name}: no reader is left")
 

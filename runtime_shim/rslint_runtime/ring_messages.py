@@ -9,29 +9,42 @@ from __future__ import annotations
 
 import pickle
 import struct
-from typing import Any
+from typing import Any, cast
 
 from rslint_runtime.ring_layout import PICKLE, PICKLE_WITH_BUFFERS
 
-__all__ = ["lay_out", "object_of", "pickled_frames", "sized"]
+__all__ = ["LARGE", "message_of", "object_of", "sized"]
 
+# Pickle hands on bytes of this size as they are, instead of copying them into its output.
+LARGE = 1 << 16
 _LENGTH = 8
 
 
-def pickled_frames(value: object) -> list[Any]:
-    """The pickle and the raw buffers that go with it. Raises what pickling raises."""
+class _Pieces(list[Any]):
+    """What a Pickler writes, in pieces."""
+
+    write = list.append
+
+
+def message_of(value: object, *, large: bool) -> tuple[int, list[Any], int]:
+    """Kind, pieces in order, and bytes of the message that an object makes. Raises what pickling raises.
+
+    `large` is a guess, and decides about speed alone: pieces spare a large object a copy, and cost a small one time.
+    """
     buffers: list[pickle.PickleBuffer] = []
-    data = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
-    return [data, *[buffer.raw() for buffer in buffers]]
-
-
-def lay_out(frames: list[Any]) -> tuple[int, list[Any], int]:
-    """Kind, parts in order, and bytes of the message that these frames make."""
-    if len(frames) == 1:
-        return PICKLE, frames, len(frames[0])
-    lengths = [len(frame) for frame in frames]
-    head = struct.pack(f"<{1 + len(lengths)}Q", len(lengths) - 1, *lengths)
-    return PICKLE_WITH_BUFFERS, [head, *frames], len(head) + sum(lengths)
+    if large:
+        pieces = _Pieces()
+        pickle.Pickler(cast(Any, pieces), protocol=5, buffer_callback=buffers.append).dump(value)
+        size = sum(map(len, pieces))
+    else:
+        pieces = _Pieces([pickle.dumps(value, protocol=5, buffer_callback=buffers.append)])
+        size = len(pieces[0])
+    if not buffers:
+        return PICKLE, pieces, size
+    raw = [buffer.raw() for buffer in buffers]
+    lengths = [size, *map(len, raw)]
+    head = struct.pack(f"<{1 + len(lengths)}Q", len(raw), *lengths)
+    return PICKLE_WITH_BUFFERS, [head, *pieces, *raw], len(head) + sum(lengths)
 
 
 def object_of(kind: int, view: memoryview) -> Any:

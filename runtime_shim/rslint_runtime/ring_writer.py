@@ -26,7 +26,7 @@ from rslint_runtime.ring_layout import (
     WRITER_CELL,
 )
 from rslint_runtime.ring_members import WRITER_PLACE, RingMember
-from rslint_runtime.ring_messages import lay_out, pickled_frames, sized
+from rslint_runtime.ring_messages import LARGE, message_of, sized
 from rslint_runtime.ring_overflow import OverflowWriter
 from rslint_runtime.waiting import wait_until, wait_until_async
 
@@ -63,7 +63,7 @@ class RingWriter:
         self._busy = busy_seconds
         self._written = self._free = 0
         self._look_at = 0.0
-        self._filling = False
+        self._filling = self._large = False
         self._overflow = OverflowWriter()
         self._modulus = self._layout.modulus
         self._slot_bytes = self._layout.slot_bytes
@@ -81,7 +81,8 @@ class RingWriter:
 
     def send(self, value: object, timeout: float | None = None) -> None:
         """Send an object, pickled, to every reader. Raises what `write` and pickling raise; then nothing is sent."""
-        kind, parts, size = lay_out(pickled_frames(value))
+        kind, parts, size = message_of(value, large=self._large)
+        self._large = size > LARGE
         self._need_slot(timeout)
         self._store(kind, parts, size)
 
@@ -103,14 +104,21 @@ class RingWriter:
             self._filling = False
 
     async def write_async(self, data: Any, timeout: float | None = None) -> None:
-        """`write` for asyncio. Cancelled, it has sent the whole message or nothing."""
+        """`write` for asyncio. Cancelled, it has sent the whole message or nothing.
+
+        `data` must not be changed before it comes back, since it is copied only then.
+        """
         data, size = sized(data)
         await self._need_slot_async(timeout)
         self._store(BYTES, (data,), size)
 
     async def send_async(self, value: object, timeout: float | None = None) -> None:
-        """`send` for asyncio. Cancelled, it has sent the whole message or nothing."""
-        kind, parts, size = lay_out(pickled_frames(value))
+        """`send` for asyncio. Cancelled, it has sent the whole message or nothing.
+
+        Buffers in `value` must not be changed before it comes back, since they are copied only then.
+        """
+        kind, parts, size = message_of(value, large=self._large)
+        self._large = size > LARGE
         await self._need_slot_async(timeout)
         self._store(kind, parts, size)
 
@@ -182,7 +190,11 @@ class RingWriter:
         self._check()
         self._look_now_and_then()
         if not self._free and not wait_until(
-            self._found_free, timeout, watch=self._look, busy_seconds=self._busy, sleep=self._sleep
+            self._found_free,
+            timeout,
+            watch=self._look_for_somebody,
+            busy_seconds=self._busy,
+            sleep=self._sleep,
         ):
             raise self._audience.too_slow(self._written, timeout, "left no slot free")
 
@@ -190,7 +202,7 @@ class RingWriter:
         self._check()
         self._look_now_and_then()
         if not self._free and not await wait_until_async(
-            self._found_free, timeout, watch=self._look, busy_seconds=self._busy
+            self._found_free, timeout, watch=self._look_for_somebody, busy_seconds=self._busy
         ):
             raise self._audience.too_slow(self._written, timeout, "left no slot free")
         self._check()
@@ -244,8 +256,12 @@ class RingWriter:
     def _look(self) -> None:
         self._audience.look(self._written)
 
+    def _look_for_somebody(self) -> None:
+        self._look()
+        self._audience.need_somebody()
+
     def _look_now_and_then(self) -> None:
         now = time.monotonic()
         if now >= self._look_at:
             self._look_at = now + _LOOK_SECONDS
-            self._look()
+            self._look_for_somebody()

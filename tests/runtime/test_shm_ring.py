@@ -18,8 +18,18 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rslint_runtime import PeerDiedError, RingReader, RingWriter, ShmRing, SlowReaderError, create, futex
+from rslint_runtime import (
+    PeerDiedError,
+    RingReader,
+    RingWriter,
+    ShmRing,
+    SlowReaderError,
+    create,
+    futex,
+    waiting,
+)
 from rslint_runtime.ring_layout import RingLayout
+from rslint_runtime.ring_messages import message_of, object_of
 
 
 @pytest.fixture
@@ -199,6 +209,17 @@ def test_large_buffers_of_an_object_travel_beside_its_pickle_and_belong_to_it(bu
         writer.send(sent)
         reader.receive()
     assert received == {number: bytearray([number]) * 1000 for number in range(buffers)}
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_an_object_makes_the_same_message_whether_it_was_thought_large_or_small(large: bool) -> None:
+    value = {"bytes": b"x" * 200_000, "small": [1, "two"], "buffer": pickle.PickleBuffer(b"y" * 1000)}
+    kind, pieces, size = message_of(value, large=large)
+    message = b"".join(pieces)
+    assert len(message) == size
+    assert object_of(kind, memoryview(message)) == {**value, "buffer": b"y" * 1000}
+    kind, pieces, size = message_of([1, "two"], large=large)
+    assert object_of(kind, memoryview(b"".join(pieces))) == [1, "two"]
 
 
 def test_what_cannot_be_pickled_is_not_sent() -> None:
@@ -394,6 +415,25 @@ def test_without_any_reader_left_the_writer_is_told() -> None:
         second.close()
         with pytest.raises(BrokenPipeError, match="no reader is left"):
             writer.send(2, timeout=5)
+
+
+def test_flushing_ends_well_when_the_last_reader_has_read_everything_and_left(
+    ring: ShmRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "_WATCH_SECONDS", 0)
+    with ring.writer() as writer, ring.reader(0) as first, ring.reader(1) as second:
+        writer.send(1)
+
+        def leave() -> None:
+            time.sleep(0.02)
+            for reader in (first, second):
+                reader.receive()
+                reader.close()
+
+        thread = threading.Thread(target=leave)
+        thread.start()
+        writer.flush(timeout=60)
+        thread.join()
 
 
 def test_a_reader_that_comes_back_begins_with_the_next_message() -> None:

@@ -96,6 +96,14 @@ def a_reader_that_comes_back_misses_nothing_from_then_on(memory: Any) -> bool:
     return bool(first == sent(2) and second == sent(16)[16 - len(second) :] and whole == sent(16))
 
 
+def a_reader_comes_again_and_again(memory: Any) -> bool:
+    with ShmRing.create(2, slots=3, slot_bytes=128) as ring:
+        times = lambda: [read(ring, 0, 1) for _ in range(8)]  # noqa: E731
+        _, received, _ = memory.run(lambda: send(ring, 30), times, lambda: read(ring, 1))
+    positions = [sent(30).index(message) for messages in received for message in messages]
+    return positions == sorted(set(positions))
+
+
 def members_are_known_by_their_process(memory: Any) -> bool:
     with ShmRing.create(1, slots=3, slot_bytes=128) as ring:
 
@@ -200,6 +208,7 @@ SCENARIOS = (
     messages_arrive,
     the_end_comes_behind_the_last_message,
     a_reader_that_comes_back_misses_nothing_from_then_on,
+    a_reader_comes_again_and_again,
     members_are_known_by_their_process,
     who_leaves_is_not_taken_for_dead,
     who_fails_says_why_behind_its_last_message,
@@ -231,7 +240,7 @@ NEEDED_IN = {
     "RingMember.has_died 0": who_leaves_is_not_taken_for_dead,
     "RingMember.peer 0": members_are_known_by_their_process,
     "RingWriter._publish 0": messages_arrive,
-    "Audience.look 0": a_reader_that_comes_back_misses_nothing_from_then_on,
+    "Audience.look 0": a_reader_comes_again_and_again,
     "RingReader._arrived 0": the_end_comes_behind_the_last_message,
     "RingReader._available 0": a_reader_that_comes_back_misses_nothing_from_then_on,
     "RingReader._available 1": messages_arrive,
