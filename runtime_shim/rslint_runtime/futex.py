@@ -31,6 +31,11 @@ class SharedWord:
     def __init__(self, view: memoryview, offset: int) -> None:
         self._bytes = view[offset : offset + 4]
         self._word = _addressable(self._bytes)
+        if self._word is not None:
+            self._call, ctypes = _futex()
+            self._address = ctypes.addressof(self._word)
+            self._time = (ctypes.c_long * 2)()
+            self._time_address = ctypes.addressof(self._time)
 
     def load(self) -> int:
         """What is there now, for `sleep`; anything where that cannot be woken."""
@@ -41,25 +46,37 @@ class SharedWord:
 
         Where there are no futexes it sleeps for a millisecond.
         """
-        if self._word is None or not _wait(self._word, seen, seconds):
+        if self._word is None or not self._wait(seen, seconds):
             self._word = None
             time.sleep(min(seconds, _UNWAKEABLE_SLEEP))
 
     def wake(self) -> None:
         """Wake whoever sleeps here."""
         if self._word is not None:
-            system_call, ctypes = _futex()
-            system_call(_SYSCALLS[platform.machine()], ctypes.byref(self._word), _WAKE, _ALL, None, None, 0)
+            self._call(_number(), self._address, _WAKE, _ALL, None, None, 0)
 
     def close(self) -> None:
         """Let go of the mapping."""
         self._word = None
         self._bytes.release()
 
+    def _wait(self, seen: int, seconds: float) -> bool:
+        """Whether the kernel knows how."""
+        self._time[0], self._time[1] = int(seconds), int(seconds % 1 * 1e9)
+        if self._call(_number(), self._address, _WAIT, seen, self._time_address, None, 0) == 0:
+            return True
+        return _futex()[1].get_errno() in _USUAL
+
+
+@cache
+def _number() -> int | None:
+    """The number of the system call here; None where there is none that is known."""
+    return _SYSCALLS.get(platform.machine()) if sys.platform == "linux" else None
+
 
 def _addressable(view: memoryview) -> Any:
     """The word as the kernel wants it; None where there are no futexes, or a model of memory stands for it."""
-    if sys.platform != "linux" or platform.machine() not in _SYSCALLS or not isinstance(view, memoryview):
+    if _number() is None or not isinstance(view, memoryview):
         return None
     return _futex()[1].c_uint32.from_buffer(view)
 
@@ -68,17 +85,8 @@ def _addressable(view: memoryview) -> Any:
 def _futex() -> tuple[Any, Any]:
     import ctypes
 
-    system_call = ctypes.CDLL(None, use_errno=True).syscall
-    system_call.restype = ctypes.c_long
-    return system_call, ctypes
-
-
-def _wait(word: Any, seen: int, seconds: float) -> bool:
-    """Whether the kernel knows how."""
-    system_call, ctypes = _futex()
-    whole = int(seconds)
-    timeout = (ctypes.c_long * 2)(whole, int((seconds - whole) * 1e9))
-    number, value = ctypes.c_long(_SYSCALLS[platform.machine()]), ctypes.c_uint32(seen)
-    if system_call(number, ctypes.byref(word), _WAIT, value, ctypes.byref(timeout), None, 0) == 0:
-        return True
-    return ctypes.get_errno() in _USUAL
+    call = ctypes.CDLL(None, use_errno=True).syscall
+    call.restype = ctypes.c_long
+    pointer = ctypes.c_void_p
+    call.argtypes = (ctypes.c_long, pointer, ctypes.c_int, ctypes.c_uint32, pointer, pointer, ctypes.c_uint32)
+    return call, ctypes

@@ -295,6 +295,7 @@ class RingReader:
         self._read = (self._read + 1) % self._modulus
         memory_fence()
         self._view[self._cell + COUNT] = self._read
-        if self._view[self._cell + SLEEPER]:
+        # A writer that sleeps is woken when it can write many messages, not for each: that would be a turn for each.
+        if self._view[self._cell + SLEEPER] and 2 * self._ready <= self._layout.slots:
             self._view[self._cell + SLEEPER] = 0
             self._member.word.wake()

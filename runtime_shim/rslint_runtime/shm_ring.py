@@ -73,12 +73,11 @@ class ShmRing:
         layout.store(segment.buf)
         return ring
 
-    def writer(self, *, drop_dead_readers: bool = False, busy_seconds: float = BUSY_SECONDS) -> RingWriter:
+    def writer(self, *, drop_dead_readers: bool = False, busy_seconds: float = 0) -> RingWriter:
         """Open the writing end, in the process that is to write; once for a ring.
 
         `drop_dead_readers` goes on without readers that have died or failed, instead of raising PeerDiedError.
-        `busy_seconds` is how long a wait looks again and again, yielding the CPU, before it sleeps until it is woken:
-        longer where CPUs have nothing else to do and microseconds matter.
+        `busy_seconds` is how long a wait for a free slot looks again and again before it sleeps until it is woken.
 
         Raises:
             FileNotFoundError: the ring has been removed.
@@ -93,6 +92,10 @@ class ShmRing:
 
         The first reader of a rank finds all messages from the first one on. One that comes after another has closed, or
         was dropped, finds what is written from then on.
+
+        `busy_seconds` is how long a wait for a message looks again and again, yielding the CPU, before it sleeps until
+        it is woken; longer pays where CPUs have nothing else to do and microseconds matter. Where yielding shows that
+        others want the CPU, it sleeps at once.
 
         Raises:
             FileNotFoundError: the ring has been removed.

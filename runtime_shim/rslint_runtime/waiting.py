@@ -19,6 +19,10 @@ _SHORTEST_SLEEP = 0.00005
 _LONGEST_SLEEP = 0.002
 _LONGEST_WAKEFUL_SLEEP = 0.02
 _WATCH_SECONDS = 0.02
+# A yield that took so long is a sign that the CPU is contended, for so long to come.
+_LONG_YIELD = 0.0001
+_CONTENDED_SECONDS = 0.5
+_busy_again_at = 0.0
 
 
 def wait_until(
@@ -85,8 +89,9 @@ def _pauses(
     if not wakeful:
         sleep, longest = _SHORTEST_SLEEP, _LONGEST_SLEEP
     while now < deadline:
-        if now - started < busy_seconds:
+        if now - started < busy_seconds and not (wakeful and now < _busy_again_at):
             yield 0
+            _note_yield(time.monotonic() - now)
         else:
             yield min(sleep, deadline - now)
             sleep = min(2 * sleep, longest)
@@ -96,6 +101,13 @@ def _pauses(
             watch_at = now + _WATCH_SECONDS
     if watch is not None:
         watch()
+
+
+def _note_yield(seconds: float) -> None:
+    """Where others are waiting for the CPU, whoever yields gets it back late: better to sleep, and be woken."""
+    global _busy_again_at
+    if seconds > _LONG_YIELD:
+        _busy_again_at = time.monotonic() + _CONTENDED_SECONDS
 
 
 def _yield_cpu() -> None:

@@ -637,9 +637,9 @@ def test_sleepers_are_woken_or_look_again(
     ring: ShmRing, kernel: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if kernel == "of another machine":
-        monkeypatch.setattr(futex, "_SYSCALLS", {})
+        monkeypatch.setattr(futex, "_number", lambda: None)
     if kernel == "that refuses":
-        monkeypatch.setattr(futex, "_wait", lambda *_: False)
+        monkeypatch.setattr(futex.SharedWord, "_wait", lambda *_: False)
     context = multiprocessing.get_context("fork")
     answers = context.SimpleQueue()
     process = context.Process(target=_echo, args=(ring, 0, answers))
