@@ -159,9 +159,7 @@ class RingReader:
 
     def _refuse_while_lent(self) -> None:
         if self._lent:
-            raise RuntimeError(
-                f"a message of ring {self._member.name} is still being read; leave its block first"
-            )
+            raise RuntimeError("a message of this reader is still being read; leave its block first")
 
     def _need_message(self, timeout: float | None, *, end_is_error: bool = True) -> bool:
         self._check()

@@ -182,9 +182,7 @@ class RingWriter:
 
     def _refuse_while_filling(self) -> None:
         if self._filling:
-            raise RuntimeError(
-                f"a message of ring {self._member.name} is still being written; leave its block first"
-            )
+            raise RuntimeError("a message of this writer is still being written; leave its block first")
 
     def _need_slot(self, timeout: float | None) -> None:
         self._check()

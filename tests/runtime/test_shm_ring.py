@@ -9,10 +9,12 @@ import contextlib
 import multiprocessing
 import os
 import pickle
+import re
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -627,6 +629,15 @@ def test_an_end_that_is_dropped_without_being_closed_counts_as_dead(ring: ShmRin
         assert reader.receive(timeout=60) == 1
         with pytest.raises(PeerDiedError, match=r"writer .* died"):
             reader.receive(timeout=60)
+
+
+def test_the_guarantees_name_tests_that_are_there() -> None:
+    here = Path(__file__).parent
+    page = (here.parents[1] / "docs" / "guarantees" / "order.md").read_text("utf-8")
+    tests = "".join(path.read_text("utf-8") for path in here.glob("test_*.py"))
+    named = set(re.findall(r"`(test_\w+)", page)) - {"test_with_its_fences_all_goes_right"}
+    assert len(named) > 20
+    assert {name for name in named if f"def {name}(" not in tests} == set()
 
 
 # Sleeping -----------------------------------------------------------------------------------------------------------

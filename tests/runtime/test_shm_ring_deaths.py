@@ -168,6 +168,38 @@ def test_a_stopped_reader_is_slow_and_not_dead(ring: ShmRing) -> None:
             kill(pid)
 
 
+IN_ANOTHER_NAMESPACE = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+READER = """
+import sys, time
+from rslint_runtime import ShmRing
+reader = ShmRing(sys.argv[1]).reader(0)
+print(reader.receive(), flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_reader_in_another_pid_namespace_is_alive_until_it_is_killed() -> None:
+    """As in a container that shares /dev/shm: its pid there is the pid of another process here."""
+    if subprocess.run(
+        [*IN_ANOTHER_NAMESPACE, "true"], capture_output=True, timeout=20, check=False
+    ).returncode:
+        pytest.skip("no pid namespace of our own")
+    with ShmRing.create(readers=1, slots=1) as ring, ring.writer() as writer:
+        order = [*IN_ANOTHER_NAMESPACE, sys.executable, "-c", READER, ring.name]
+        with subprocess.Popen(order, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                writer.send("hello")
+                assert process.stdout is not None
+                assert process.stdout.readline() == "hello\n"
+                writer.flush(timeout=30)
+                assert (writer.peers()[1].pid, writer.peers()[1].state) == (1, "attached")
+                writer.send("unread")
+            finally:
+                process.kill()
+        with pytest.raises(PeerDiedError, match=r"reader 0 \(pid 1\) died"):
+            writer.send("more", timeout=30)
+
+
 # Ranks --------------------------------------------------------------------------------------------------------------
 
 
