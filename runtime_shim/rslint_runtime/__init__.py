@@ -5,9 +5,14 @@ from rslint_runtime.collectives import agree, broadcast_result, gather_results, 
 from rslint_runtime.locks import AsyncGuarded, Guarded, Held, ReleasedError
 from rslint_runtime.order import memory_fence
 from rslint_runtime.peer_error import PeerError
+from rslint_runtime.peers import Peer, PeerDiedError, SlowReaderError
 from rslint_runtime.process_groups import use_cpu_group
+from rslint_runtime.ring_reader import RingReader
+from rslint_runtime.ring_writer import RingWriter
 from rslint_runtime.segment_handle import Segment
 from rslint_runtime.segments import attach, create, remove_orphans, unlink_after_peers
+from rslint_runtime.shared_flag import SharedCounter, SharedFlag
+from rslint_runtime.shm_ring import ShmRing
 from rslint_runtime.update_locks import AsyncUpdateLock, UpdateLock
 
 __all__ = [
@@ -15,9 +20,17 @@ __all__ = [
     "AsyncUpdateLock",
     "Guarded",
     "Held",
+    "Peer",
+    "PeerDiedError",
     "PeerError",
     "ReleasedError",
+    "RingReader",
+    "RingWriter",
     "Segment",
+    "SharedCounter",
+    "SharedFlag",
+    "ShmRing",
+    "SlowReaderError",
     "UpdateLock",
     "agree",
     "attach",

@@ -188,6 +188,31 @@ def test_a_report_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_messages_over_each_channel_are_timed_as_times_of_the_ring() -> None:
+    command = [
+        sys.executable,
+        str(BENCHMARKS / "ring_throughput.py"),
+        "--quick",
+        "--rounds",
+        "1",
+        "--without-vllm",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True)
+    lines = done.stdout.splitlines()
+    assert re.fullmatch(r".+, \d+ CPUs, Python [\d.]+\w*, load average [\d.]+", lines[0])
+    assert lines[2] == "| | ShmRing | multiprocessing.Pipe | multiprocessing.Queue |"
+    rows = [re.fullmatch(r"\| (.+?) (\| \d+ µs \([\d.]+\) ){3}\|", line) for line in lines[4:]]
+    assert [row and row[1] for row in rows] == [
+        "100 bytes, 1 reader(s)",
+        "10,000 bytes, 1 reader(s)",
+        "1,000,000 bytes, 1 reader(s)",
+        "100 bytes, 2 reader(s)",
+        "10,000 bytes, 2 reader(s)",
+        "1,000,000 bytes, 2 reader(s)",
+        "round trip of 100 bytes",
+    ]
+
+
 def test_the_cost_of_a_fence_is_printed_for_each_call_that_the_readme_lists() -> None:
     command = [sys.executable, str(BENCHMARKS / "fence_cost.py"), "200"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from rslint_runtime import memory_fence
+from rslint_runtime import create, memory_fence, order
 from rslint_runtime.testing import Overtaken, Stuck, UnsupportedView, WeakMemory, weak_memory
 
 SEEDS = range(150)
@@ -126,6 +126,32 @@ def test_a_lock_keeps_cores_out_while_it_is_held(segment: SharedMemory) -> None:
 
             memory.run(count, count)
         assert segment.buf[FLAG] == 20
+
+
+def test_a_fence_waits_for_no_other_cores_fence(segment: SharedMemory) -> None:
+    """Cores stand for processes, and each process has its own lock inside its fence."""
+
+    def inside(view: Any) -> None:
+        with order._lock:
+            while not view[FLAG]:
+                time.sleep(0)
+
+    def other(view: Any) -> None:
+        memory_fence()
+        view[FLAG] = 1
+
+    assert set(runs(segment, inside, other, seeds=range(20))) == {(None, None)}
+
+
+def test_segments_of_the_runtime_library_are_memory_too() -> None:
+    def attempt(seed: int) -> object:
+        with create(64) as made, weak_memory(seed) as memory:
+            return memory.run(
+                *[lambda core=core: core(made.buf) for core in (sender(False), receiver(False))]
+            )
+
+    seen = {attempt(seed) for seed in range(300)}
+    assert {(None, (0, 0)), (None, (1, 1)), (None, (1, 0))} <= seen
 
 
 def test_stores_to_one_place_are_seen_in_their_order(segment: SharedMemory) -> None:

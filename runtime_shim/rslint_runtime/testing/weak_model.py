@@ -283,10 +283,11 @@ def weak_memory(
 ) -> Iterator[WeakMemory]:
     """Model weak memory while the context is entered; `run` of what it gives runs functions as cores.
 
-    Seen are, of `multiprocessing.shared_memory.SharedMemory` objects whose `buf` is taken meanwhile: `buf` itself and
-    its slices (as memoryviews), `struct.pack_into` and `unpack_from`, NumPy arrays made with `numpy.ndarray(buffer=…)`
-    and `numpy.frombuffer`, tensors made with `torch.frombuffer`. Any other use of such memory raises `TypeError`
-    (`UnsupportedView` where it reaches the model), and so does making an `mmap`.
+    Seen are, of `multiprocessing.shared_memory.SharedMemory` objects and of segments of `rslint_runtime.create` and
+    `attach`, whose `buf` is taken meanwhile: `buf` itself and its slices (as memoryviews), `struct.pack_into` and
+    `unpack_from`, NumPy arrays made with `numpy.ndarray(buffer=…)` and `numpy.frombuffer`, tensors made with
+    `torch.frombuffer`. Any other use of such memory raises `TypeError` (`UnsupportedView` where it reaches the model),
+    and so does making an `mmap`.
 
     Locks count as fences if they are made meanwhile, or are globals of the modules in `programs`; `memory_fence` of
     this package always does. `time.sleep` and `os.sched_yield` only let another core run. A core that waits for

@@ -11,11 +11,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from rslint_runtime import order
+from rslint_runtime.segment_handle import Segment
+from rslint_runtime.segment_names import segment_path
 from rslint_runtime.testing.weak_views import SharedBytes
 
 if TYPE_CHECKING:
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
 _allocate = threading.Lock
 _LOCK = type(threading.Lock())
+_MAPPING = ("multiprocessing.shared_memory", "rslint_runtime.segment_handle")
 
 
 class FencingLock:
@@ -59,15 +63,31 @@ class FencingLock:
         self.release()
 
 
+class OwnLock:
+    """The lock inside `memory_fence`. Each process has its own, so no core waits there for another one's fence."""
+
+    def __init__(self, memory: WeakMemory) -> None:
+        self._memory = memory
+
+    def __enter__(self) -> None:
+        self._memory.fence()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._memory.fence()
+
+
 @contextlib.contextmanager
 def patched(memory: WeakMemory, programs: tuple[ModuleType, ...]) -> Iterator[None]:
     """Replace what programs use of shared memory, locks and sleeping, for the time of the context."""
     shared = multiprocessing.shared_memory.SharedMemory
     with contextlib.ExitStack() as stack:
-        buf = _modelled(memory, shared.buf, mmap.mmap, stack)
-        stack.enter_context(patch.object(shared, "buf", property(buf)))
+        for kind, opened in ((shared, _descriptor_of), (Segment, _opened)):
+            buf = _modelled(memory, vars(kind)["buf"], partial(_mapped, mmap.mmap, opened), stack)
+            stack.enter_context(patch.object(kind, "buf", property(buf)))
         stack.enter_context(patch.object(threading, "Lock", lambda: FencingLock(memory)))
-        stack.enter_context(patch.object(order, "_lock", FencingLock(memory)))
+        stack.enter_context(patch.object(order, "_lock", OwnLock(memory)))
         stack.enter_context(patch.object(time, "sleep", _pausing(memory, time.sleep)))
         if hasattr(os, "sched_yield"):
             stack.enter_context(patch.object(os, "sched_yield", _pausing(memory, os.sched_yield)))
@@ -84,7 +104,7 @@ def patched(memory: WeakMemory, programs: tuple[ModuleType, ...]) -> Iterator[No
 def _modelled(
     memory: WeakMemory, real: Any, mapping: Any, stack: contextlib.ExitStack
 ) -> Callable[[Any], SharedBytes | None]:
-    """What stands for `SharedMemory.buf`: `real` is the property, `mapping` makes an `mmap`."""
+    """What stands for a segment's `buf`: `real` is the property, `mapping` maps the segment once more."""
 
     # By the segment's id, with the segment, so that the id stays its own.
     views: dict[int, tuple[Any, SharedBytes]] = {}
@@ -98,7 +118,7 @@ def _modelled(
             size = len(own)
 
             def mapped() -> memoryview:
-                own = memoryview(mapping(segment._fd, size))
+                own: memoryview = mapping(segment, size)
                 stack.callback(own.release)
                 return own
 
@@ -107,6 +127,25 @@ def _modelled(
         return known[1]
 
     return buf
+
+
+def _mapped(mapping: Any, opened: Any, segment: Any, size: int) -> memoryview:
+    with opened(segment) as fd:
+        return memoryview(mapping(fd, size))
+
+
+@contextlib.contextmanager
+def _descriptor_of(segment: Any) -> Iterator[int]:
+    yield segment._fd
+
+
+@contextlib.contextmanager
+def _opened(segment: Any) -> Iterator[int]:
+    fd = os.open(segment_path(segment.name), os.O_RDWR)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def _pausing(memory: WeakMemory, real: Callable[..., None]) -> Callable[..., None]:
@@ -120,12 +159,12 @@ def _pausing(memory: WeakMemory, real: Callable[..., None]) -> Callable[..., Non
 
 
 def _only_for_segments(real: Any) -> Callable[..., Any]:
-    """`mmap.mmap` for `SharedMemory` itself, and an error for everybody else."""
+    """`mmap.mmap` for the segments themselves, and an error for everybody else."""
 
     def make(*arguments: Any, **named: Any) -> Any:
-        if sys._getframe(1).f_globals.get("__name__") == "multiprocessing.shared_memory":
+        if sys._getframe(1).f_globals.get("__name__") in _MAPPING:
             return real(*arguments, **named)
-        raise TypeError("weak_memory does not model mmap: use multiprocessing.shared_memory.SharedMemory")
+        raise TypeError("weak_memory does not model mmap: use SharedMemory, or rslint_runtime.create")
 
     return make
 
