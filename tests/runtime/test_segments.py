@@ -326,10 +326,11 @@ def test_a_process_that_ends_by_itself_removes_what_it_owns(ending: str) -> None
     assert not os.path.exists(f"/dev/shm/{done.stdout.strip()}")
 
 
-def test_at_the_end_of_a_process_its_children_are_joined_before_the_name_goes() -> None:
+@pytest.mark.parametrize("imported", ["before", "after"])
+def test_at_the_end_of_a_process_its_children_are_joined_before_the_name_goes(imported: str) -> None:
     program = Path(__file__).with_name("segment_programs.py")
     done = subprocess.run(
-        [sys.executable, str(program), "ends_before_its_children", "joined"],
+        [sys.executable, str(program), "ends_before_its_children", "joined", imported],
         capture_output=True,
         text=True,
         timeout=60,
