@@ -170,11 +170,14 @@ def gives_up_on_a_peer(rank: int, world_size: int) -> str:
     return "attached"
 
 
-def ends_before_its_children(label: str) -> None:
-    """Leave an attach to a child that is joined at the end of the process."""
+def ends_before_its_children(label: str, imported: str) -> None:
+    """Leave an attach to a child that is joined at the end of the process; what joins it is imported before the segment
+    is made, or after."""
+    if imported == "before":
+        import multiprocessing.util
+    segment = create(8, label)
     import multiprocessing
 
-    segment = create(8, label)
     segment.buf[:2] = b"ok"
     child = multiprocessing.get_context("fork").Process(target=attaches_late, args=(segment.name,))
     child.start()

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-import pickle
 import re
-import shutil
 import string
 import subprocess
 import sys
@@ -22,13 +20,6 @@ from rslint_runtime.testing import run_ranks
 
 if not os.path.isdir("/dev/shm"):
     pytest.skip("segments need /dev/shm", allow_module_level=True)
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder in the place of /dev/shm."""
-    monkeypatch.setattr(segment_names, "_SEGMENTS_FOLDER", str(tmp_path))
-    return tmp_path
 
 
 def in_another_process(program: str, *arguments: str) -> str:
@@ -88,7 +79,9 @@ def test_what_names_no_segment_cannot_be_attached(name: str) -> None:
         attach(name)
 
 
-def test_a_removed_segment_is_missed_by_name_and_never_mistaken_for_its_successor(folder: Path) -> None:
+def test_a_removed_segment_is_missed_by_name_and_never_mistaken_for_its_successor(
+    segments_folder: Path,
+) -> None:
     with create(1, "cache") as old:
         pass
     with (
@@ -99,20 +92,20 @@ def test_a_removed_segment_is_missed_by_name_and_never_mistaken_for_its_successo
     assert told.value.filename == old.name
 
 
-def test_a_file_of_an_old_name_with_another_generation_inside_is_refused(folder: Path) -> None:
+def test_a_file_of_an_old_name_with_another_generation_inside_is_refused(segments_folder: Path) -> None:
     with create(1) as old, create(1) as new:
-        os.replace(folder / new.name, folder / old.name)
+        os.replace(segments_folder / new.name, segments_folder / old.name)
         with pytest.raises(FileNotFoundError, match="of another generation"):
             attach(old.name)
-    assert (folder / old.name).exists()  # it is not the file that `old` has made
+    assert (segments_folder / old.name).exists()  # it is not the file that `old` has made
 
 
 @pytest.mark.parametrize(
     "content", [b"", bytes(64), bytes(5000), b"rslint\0S" + bytes(56), b"rslint\0A" * 600]
 )
-def test_a_file_that_was_never_finished_is_refused(folder: Path, content: bytes) -> None:
+def test_a_file_that_was_never_finished_is_refused(segments_folder: Path, content: bytes) -> None:
     name = new_segment_name()
-    (folder / name).write_bytes(content)
+    (segments_folder / name).write_bytes(content)
     with pytest.raises(FileNotFoundError, match="not finished"):
         attach(name)
 
@@ -121,11 +114,11 @@ def test_a_file_that_was_never_finished_is_refused(folder: Path, content: bytes)
 
 
 @pytest.mark.parametrize("size", [1, 63, 64, 4095, 4096, 4097, 1 << 20])
-def test_a_segment_has_the_bytes_asked_for_all_zero_and_reserved(folder: Path, size: int) -> None:
+def test_a_segment_has_the_bytes_asked_for_all_zero_and_reserved(segments_folder: Path, size: int) -> None:
     with create(size) as segment, attach(segment.name) as attached:
         assert (segment.size, attached.size, len(attached.buf)) == (size, size, size)
         assert not any(attached.buf)
-        assert os.stat(folder / segment.name).st_blocks * 512 >= size
+        assert os.stat(segments_folder / segment.name).st_blocks * 512 >= size
         segment.buf[-1] = 255
         assert attached.buf[-1] == 255
 
@@ -134,21 +127,23 @@ def test_a_segment_has_the_bytes_asked_for_all_zero_and_reserved(folder: Path, s
     ("size", "error"),
     [(0, ValueError), (-1, ValueError), (True, TypeError), (8.0, TypeError), ("8", TypeError)],
 )
-def test_what_is_no_size_is_refused(folder: Path, size: int, error: type[Exception]) -> None:
+def test_what_is_no_size_is_refused(segments_folder: Path, size: int, error: type[Exception]) -> None:
     with pytest.raises(error, match=r"segment (has at least one byte|is a number of bytes)"):
         create(size)
-    assert os.listdir(folder) == []
+    assert os.listdir(segments_folder) == []
 
 
 @pytest.mark.parametrize("size", [1 << 62, (1 << 63) - 1, 1 << 63, 1 << 200])
-def test_more_than_a_file_may_have_is_an_error_that_leaves_nothing(folder: Path, size: int) -> None:
+def test_more_than_a_file_may_have_is_an_error_that_leaves_nothing(segments_folder: Path, size: int) -> None:
     with pytest.raises(OSError, match=f"{size} bytes for a segment") as told:
         create(size)
     assert told.value.errno in (errno.EFBIG, errno.ENOSPC)
-    assert os.listdir(folder) == []
+    assert os.listdir(segments_folder) == []
 
 
-def test_a_full_mount_is_an_error_that_leaves_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_mount_is_an_error_that_leaves_nothing(
+    segments_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(fd: int, offset: int, length: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -156,7 +151,7 @@ def test_a_full_mount_is_an_error_that_leaves_nothing(folder: Path, monkeypatch:
     with pytest.raises(OSError, match=r"8192 bytes for a segment, \d+ are free") as told:
         create(8192)
     assert told.value.errno == errno.ENOSPC
-    assert os.listdir(folder) == []
+    assert os.listdir(segments_folder) == []
 
 
 MOUNTED = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs -o size=1m tmpfs /dev/shm && exec "$0" "$@"']
@@ -190,8 +185,10 @@ def test_a_real_full_mount_takes_nothing_from_a_segment_that_was_made() -> None:
     assert done.stdout.strip() == f"{errno.ENOSPC} 1 {errno.ENOSPC} b'xx'"
 
 
-def test_without_a_folder_of_segments_one_line_says_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(segment_names, "_SEGMENTS_FOLDER", str(folder / "none"))
+def test_without_a_folder_of_segments_one_line_says_so(
+    segments_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segment_names, "_SEGMENTS_FOLDER", str(segments_folder / "none"))
     for needs in (lambda: create(1), lambda: attach("psm_1"), remove_orphans):
         with pytest.raises(OSError, match="use multiprocessing") as told:
             needs()
@@ -201,7 +198,7 @@ def test_without_a_folder_of_segments_one_line_says_so(folder: Path, monkeypatch
 # --- views and closing
 
 
-def test_views_outlive_the_segment_that_is_closed_around_them(folder: Path) -> None:
+def test_views_outlive_the_segment_that_is_closed_around_them(segments_folder: Path) -> None:
     with create(4096) as segment:
         segment.buf[:2] = b"ab"
         view = segment.buf[:2]
@@ -216,7 +213,7 @@ def test_a_tensor_made_from_it_keeps_its_memory() -> None:
     assert result.results == {0: 7 * (1 << 20)}, result.report()
 
 
-def test_the_memory_goes_with_the_last_view(folder: Path) -> None:
+def test_the_memory_goes_with_the_last_view(segments_folder: Path) -> None:
     def mapped() -> bool:
         return segment.name in Path("/proc/self/maps").read_text()
 
@@ -229,7 +226,7 @@ def test_the_memory_goes_with_the_last_view(folder: Path) -> None:
     assert not mapped()
 
 
-def test_closing_twice_and_unlinking_twice_is_no_error(folder: Path) -> None:
+def test_closing_twice_and_unlinking_twice_is_no_error(segments_folder: Path) -> None:
     segment = create(1)
     for _ in range(2):
         segment.unlink()
@@ -237,7 +234,7 @@ def test_closing_twice_and_unlinking_twice_is_no_error(folder: Path) -> None:
     assert repr(segment) == f"<Segment {segment.name}: 1 bytes, closed>"
 
 
-def test_no_descriptor_is_left_open(folder: Path) -> None:
+def test_no_descriptor_is_left_open(segments_folder: Path) -> None:
     before = os.listdir("/proc/self/fd")
     for _ in range(3):
         with create(1) as segment, attach(segment.name) as attached:
@@ -249,123 +246,6 @@ def test_no_descriptor_is_left_open(folder: Path) -> None:
     with pytest.raises(OSError, match="bytes for a segment"):
         create(1 << 62)
     assert os.listdir("/proc/self/fd") == before
-
-
-# --- who removes
-
-
-def test_an_error_inside_still_removes_the_segment_and_stays_the_error(folder: Path) -> None:
-    def fails() -> None:
-        with create(8) as segment:
-            view.append(segment.buf[:])
-            raise KeyError("inside")
-
-    view: list[memoryview] = []
-    with pytest.raises(KeyError, match="inside"):
-        fails()
-    assert os.listdir(folder) == []
-
-
-def test_who_has_attached_does_not_remove(folder: Path) -> None:
-    with create(1) as segment:
-        with attach(segment.name) as attached, pytest.raises(PermissionError, match="take_over"):
-            attached.unlink()
-        assert os.listdir(folder) == [segment.name]
-
-
-def test_a_segment_is_handed_over(folder: Path) -> None:
-    segment = create(1)
-    attached = attach(segment.name)
-    attached.take_over()
-    assert (segment.owner, attached.owner) == (True, True)
-    segment.hand_over()
-    assert (segment.owner, remove_orphans()) == (False, ())
-    with pytest.raises(RuntimeError, match="does not own it"):
-        segment.hand_over()
-    with attached:
-        pass
-    assert os.listdir(folder) == []
-
-
-def test_the_last_owner_removes(folder: Path) -> None:
-    segment, other = create(1), create(1)
-    attached, second = attach(segment.name), attach(other.name)
-    attached.take_over()
-    with segment:
-        pass
-    assert segment.name in os.listdir(folder)
-    with attached:
-        pass
-    assert os.listdir(folder) == [other.name]
-    second.take_over()
-    other.unlink()  # at once, whoever owns it besides
-    assert os.listdir(folder) == []
-
-
-def test_what_nobody_has_taken_over_is_an_orphan(folder: Path) -> None:
-    segment = create(1)
-    segment.hand_over()
-    assert remove_orphans() == (segment.name,)
-    assert os.listdir(folder) == []
-
-
-def test_a_segment_that_is_dropped_is_removed_with_a_warning(folder: Path) -> None:
-    segment = create(1)
-    with pytest.warns(ResourceWarning, match="was never unlinked"):
-        del segment
-    assert os.listdir(folder) == []
-
-
-@pytest.mark.parametrize("ending", ["pass", "sys.exit(0)", "raise SystemExit"])
-def test_a_process_that_ends_by_itself_removes_what_it_owns(ending: str) -> None:
-    program = "import sys; from rslint_runtime import create\n"
-    program += f"segment = create(1, 'ending'); print(segment.name, flush=True)\n{ending}"
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
-    )
-    assert not os.path.exists(f"/dev/shm/{done.stdout.strip()}")
-
-
-def test_at_the_end_of_a_process_its_children_are_joined_before_the_name_goes() -> None:
-    program = Path(__file__).with_name("segment_programs.py")
-    done = subprocess.run(
-        [sys.executable, str(program), "ends_before_its_children", "joined"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    content, _, name = done.stdout.strip().rpartition(" ")
-    assert (content, os.path.exists(f"/dev/shm/{name}"), done.stderr) == ("b'ok'", False, "")
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-@pytest.mark.parametrize("takes_over", [False, True])
-def test_a_forked_child_owns_only_what_it_takes_over(folder: Path, takes_over: bool) -> None:
-    segment = create(1)
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            owned = segment.owner
-            if takes_over:
-                segment.take_over()
-            with segment:
-                segment.buf[0] = 5
-            status = int(owned)
-        finally:
-            os._exit(status)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert segment.buf[0] == 5
-    assert os.listdir(folder) == [segment.name]
-    with segment:
-        pass
-    assert os.listdir(folder) == []
-
-
-def test_it_cannot_be_pickled_and_says_what_to_send(folder: Path) -> None:
-    with create(1) as segment, pytest.raises(TypeError, match="send its name"):
-        pickle.dumps(segment)
 
 
 # --- segments of multiprocessing
@@ -394,50 +274,18 @@ def test_who_knows_nothing_of_segments_finds_the_payload_at_the_start() -> None:
         assert in_another_process(read, segment.name) == "b'abc'"
 
 
-def test_a_foreign_segment_without_a_size_is_not_there_yet(folder: Path) -> None:
-    (folder / "psm_1").touch()
+def test_a_foreign_segment_without_a_size_is_not_there_yet(segments_folder: Path) -> None:
+    (segments_folder / "psm_1").touch()
     with pytest.raises(FileNotFoundError, match="its maker is not done"):
         attach("psm_1")
 
 
-def test_no_symbolic_link_is_followed(folder: Path) -> None:
-    (folder / "target").write_bytes(bytes(64))
-    (folder / "psm_link").symlink_to(folder / "target")
+def test_no_symbolic_link_is_followed(segments_folder: Path) -> None:
+    (segments_folder / "target").write_bytes(bytes(64))
+    (segments_folder / "psm_link").symlink_to(segments_folder / "target")
     with pytest.raises(OSError, match="symbolic links") as told:
         attach("psm_link")
     assert told.value.errno == errno.ELOOP
-
-
-# --- the resource tracker
-
-
-def interpreters() -> list[str]:
-    """This one, and one of each other supported version that is installed."""
-    found = {sys.version_info[:2]: sys.executable}
-    versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
-    for minor in range(10, 14):
-        candidates = [
-            *sorted(map(str, versions.glob(f"3.{minor}.*/bin/python"))),
-            shutil.which(f"python3.{minor}"),
-        ]
-        for candidate in filter(None, candidates):
-            found.setdefault((3, minor), candidate)
-    return [found[version] for version in sorted(found)]
-
-
-@pytest.mark.parametrize("interpreter", interpreters())
-def test_no_tracker_hears_of_an_attach_in_any_kind_of_process(interpreter: str) -> None:
-    program = Path(__file__).with_name("segment_trackers.py")
-    runtime = Path(segment_names.__file__).parent.parent
-    done = subprocess.run(
-        [interpreter, str(program)],
-        env={**os.environ, "PYTHONPATH": str(runtime)},
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert (done.stdout, done.stderr) == ("all is well\n", "")
 
 
 def test_on_a_system_without_file_locks_the_library_can_be_imported() -> None:

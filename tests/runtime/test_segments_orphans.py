@@ -14,20 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from rslint_runtime import attach, create, remove_orphans, segment_names
+from rslint_runtime import attach, create, remove_orphans
 from rslint_runtime.segment_names import new_segment_name
 
 if not os.path.isdir("/dev/shm"):
     pytest.skip("segments need /dev/shm", allow_module_level=True)
 
 PROGRAMS = Path(__file__).with_name("segment_programs.py")
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder in the place of /dev/shm."""
-    monkeypatch.setattr(segment_names, "_SEGMENTS_FOLDER", str(tmp_path))
-    return tmp_path
 
 
 @contextmanager
@@ -49,10 +42,10 @@ def first_line(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().strip()
 
 
-def test_an_owner_killed_at_any_line_leaves_nothing_that_a_sweep_does_not_take(folder: Path) -> None:
-    with create(64, "killed-not") as living, open(folder / "psm_1b2c3d4e", "wb"):
+def test_an_owner_killed_at_any_line_leaves_nothing_that_a_sweep_does_not_take(segments_folder: Path) -> None:
+    with create(64, "killed-not") as living, open(segments_folder / "psm_1b2c3d4e", "wb"):
         done = subprocess.run(
-            [sys.executable, str(PROGRAMS), "killed_at_every_line", str(folder)],
+            [sys.executable, str(PROGRAMS), "killed_at_every_line", str(segments_folder)],
             capture_output=True,
             text=True,
             timeout=100,
@@ -70,11 +63,11 @@ def test_an_owner_killed_at_any_line_leaves_nothing_that_a_sweep_does_not_take(f
             "segment_records.py",
             "orphans.py",
         }
-        assert sorted(os.listdir(folder)) == sorted(["psm_1b2c3d4e", living.name])
+        assert sorted(os.listdir(segments_folder)) == sorted(["psm_1b2c3d4e", living.name])
 
 
-def test_segments_of_a_living_owner_stay_until_it_is_killed(folder: Path) -> None:
-    with running("waits", folder, "test") as process:
+def test_segments_of_a_living_owner_stay_until_it_is_killed(segments_folder: Path) -> None:
+    with running("waits", segments_folder, "test") as process:
         name = first_line(process)
         assert remove_orphans() == ()
         with attach(name):
@@ -82,12 +75,14 @@ def test_segments_of_a_living_owner_stay_until_it_is_killed(folder: Path) -> Non
             process.wait()
             assert remove_orphans("other") == ()
             assert remove_orphans("test") == (name,)
-    assert os.listdir(folder) == []
+    assert os.listdir(segments_folder) == []
 
 
 @pytest.mark.parametrize("takes_over", ["yes", "no"])
-def test_a_child_keeps_what_it_has_taken_over_and_nothing_else(folder: Path, takes_over: str) -> None:
-    with running("parent_of_a_child", folder, "test", takes_over) as process:
+def test_a_child_keeps_what_it_has_taken_over_and_nothing_else(
+    segments_folder: Path, takes_over: str
+) -> None:
+    with running("parent_of_a_child", segments_folder, "test", takes_over) as process:
         name, child = first_line(process).split()
         try:
             process.kill()
@@ -99,14 +94,14 @@ def test_a_child_keeps_what_it_has_taken_over_and_nothing_else(folder: Path, tak
         assert remove_orphans() == ((name,) if takes_over == "yes" else ())
 
 
-def test_a_parent_that_ends_leaves_to_its_child_what_that_has_taken_over(folder: Path) -> None:
-    with running("parent_of_a_child", folder, "test", "yes") as process:
+def test_a_parent_that_ends_leaves_to_its_child_what_that_has_taken_over(segments_folder: Path) -> None:
+    with running("parent_of_a_child", segments_folder, "test", "yes") as process:
         name, child = first_line(process).split()
         assert process.stdin is not None
         process.stdin.close()
         assert process.wait(30) == 0
         try:
-            assert (folder / name).exists()
+            assert (segments_folder / name).exists()
         finally:
             os.kill(int(child), signal.SIGKILL)
 
@@ -128,11 +123,11 @@ def wait_for_end(pid: int) -> None:
 IN_ANOTHER_NAMESPACE = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
 
 
-def test_an_owner_in_another_pid_namespace_is_alive(folder: Path) -> None:
+def test_an_owner_in_another_pid_namespace_is_alive(segments_folder: Path) -> None:
     tried = subprocess.run([*IN_ANOTHER_NAMESPACE, "true"], capture_output=True, timeout=20, check=False)
     if tried.returncode:
         pytest.skip("no pid namespace of our own")
-    with running("waits", folder, "test", before=IN_ANOTHER_NAMESPACE) as process:
+    with running("waits", segments_folder, "test", before=IN_ANOTHER_NAMESPACE) as process:
         name = first_line(process)
         assert name.split("-")[2] == "1"  # its pid there: ours is another process
         assert remove_orphans() == ()
@@ -144,7 +139,7 @@ def test_an_owner_in_another_pid_namespace_is_alive(folder: Path) -> None:
         assert removed == (name,)
 
 
-def test_a_pid_that_lives_is_no_proof_of_an_owner(folder: Path) -> None:
+def test_a_pid_that_lives_is_no_proof_of_an_owner(segments_folder: Path) -> None:
     segment = create(1)
     segment.hand_over()
     assert f"-{os.getpid()}-" in segment.name
@@ -152,37 +147,37 @@ def test_a_pid_that_lives_is_no_proof_of_an_owner(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", bytes(8192)])
-def test_what_was_never_finished_is_removed(folder: Path, content: bytes) -> None:
+def test_what_was_never_finished_is_removed(segments_folder: Path, content: bytes) -> None:
     name = new_segment_name()
-    (folder / name).write_bytes(content)
+    (segments_folder / name).write_bytes(content)
     assert remove_orphans() == (name,)
 
 
-def test_what_is_not_ours_stays(folder: Path) -> None:
+def test_what_is_not_ours_stays(segments_folder: Path) -> None:
     named_like_ours = [new_segment_name() for _ in range(4)]
-    (folder / "psm_1b2c3d4e").write_bytes(bytes(64))
-    (folder / "sem.mp-abc").write_bytes(bytes(32))
-    (folder / "rslint-cache").write_bytes(b"somebody's own")
-    (folder / named_like_ours[0]).symlink_to(folder / "psm_1b2c3d4e")
-    (folder / named_like_ours[1]).mkdir()
-    os.mkfifo(folder / named_like_ours[2])
-    (folder / named_like_ours[3]).write_bytes(b"a payload, and no stamp")
-    before = sorted(os.listdir(folder))
+    (segments_folder / "psm_1b2c3d4e").write_bytes(bytes(64))
+    (segments_folder / "sem.mp-abc").write_bytes(bytes(32))
+    (segments_folder / "rslint-cache").write_bytes(b"somebody's own")
+    (segments_folder / named_like_ours[0]).symlink_to(segments_folder / "psm_1b2c3d4e")
+    (segments_folder / named_like_ours[1]).mkdir()
+    os.mkfifo(segments_folder / named_like_ours[2])
+    (segments_folder / named_like_ours[3]).write_bytes(b"a payload, and no stamp")
+    before = sorted(os.listdir(segments_folder))
     assert remove_orphans() == ()
-    assert sorted(os.listdir(folder)) == before
+    assert sorted(os.listdir(segments_folder)) == before
 
 
-def test_another_users_segments_stay(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_users_segments_stay(segments_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = new_segment_name()
-    (folder / name).touch()
-    monkeypatch.setattr(os, "geteuid", lambda: os.stat(folder).st_uid + 1)
+    (segments_folder / name).touch()
+    monkeypatch.setattr(os, "geteuid", lambda: os.stat(segments_folder).st_uid + 1)
     assert remove_orphans() == ()
     monkeypatch.undo()
-    assert (folder.parent / folder.name / name).exists()
+    assert (segments_folder.parent / segments_folder.name / name).exists()
 
 
 def test_a_sweep_between_making_and_locking_costs_the_maker_a_second_try(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    segments_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     swept: list[tuple[str, ...]] = []
     lock = fcntl.flock
@@ -196,11 +191,11 @@ def test_a_sweep_between_making_and_locking_costs_the_maker_a_second_try(
     monkeypatch.setattr(fcntl, "flock", late)
     with create(1) as segment:
         assert (len(swept[1]), swept[1][0] != segment.name) == (1, True)
-        assert os.listdir(folder) == [segment.name]
+        assert os.listdir(segments_folder) == [segment.name]
 
 
 def test_an_orphan_that_is_taken_over_during_a_sweep_is_either_owned_or_gone(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    segments_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     orphan = create(1)
     orphan.hand_over()
@@ -222,7 +217,7 @@ def test_an_orphan_that_is_taken_over_during_a_sweep_is_either_owned_or_gone(
         gone.take_over()
 
 
-def test_two_sweeps_at_once_remove_each_orphan_once(folder: Path) -> None:
+def test_two_sweeps_at_once_remove_each_orphan_once(segments_folder: Path) -> None:
     names = set()
     for _ in range(20):
         segment = create(1)
@@ -231,7 +226,9 @@ def test_two_sweeps_at_once_remove_each_orphan_once(folder: Path) -> None:
     sweep = "import sys; from rslint_runtime import remove_orphans, segment_names\n"
     sweep += "segment_names._SEGMENTS_FOLDER = sys.argv[1]; print(*remove_orphans())"
     sweeps = [
-        subprocess.Popen([sys.executable, "-c", sweep, str(folder)], stdout=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, "-c", sweep, str(segments_folder)], stdout=subprocess.PIPE, text=True
+        )
         for _ in range(2)
     ]
     removed = [name for one in sweeps for name in one.communicate(timeout=60)[0].split()]

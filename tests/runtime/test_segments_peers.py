@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from rslint_runtime import Segment, attach, create, segment_names, unlink_after_peers
+from rslint_runtime import Segment, attach, create, unlink_after_peers
 from rslint_runtime.segment_peers import absent_peers
 from rslint_runtime.segment_records import Arrival
 from rslint_runtime.testing import Fault, run_ranks
@@ -20,13 +20,6 @@ if not os.path.isdir("/dev/shm"):
     pytest.skip("segments need /dev/shm", allow_module_level=True)
 
 PROGRAMS = Path(__file__).with_name("segment_programs.py")
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder in the place of /dev/shm."""
-    monkeypatch.setattr(segment_names, "_SEGMENTS_FOLDER", str(tmp_path))
-    return tmp_path
 
 
 ATTACHES = "import sys; from rslint_runtime import attach\n"
@@ -70,7 +63,7 @@ def test_it_waits_no_longer_than_until_the_last_peer_has_attached() -> None:
         assert not os.path.exists(f"/dev/shm/{segment.name}")
 
 
-def test_a_process_that_attaches_twice_is_one_peer_and_the_owner_is_none(folder: Path) -> None:
+def test_a_process_that_attaches_twice_is_one_peer_and_the_owner_is_none(segments_folder: Path) -> None:
     with create(1) as segment:
         for _ in range(2):
             attach(segment.name).close()
@@ -91,12 +84,12 @@ def test_peers_may_be_named_by_rank_without_a_group() -> None:
 
 
 @pytest.mark.parametrize("timeout", [-1, float("inf"), float("nan")])
-def test_a_wait_without_an_end_is_refused(folder: Path, timeout: float) -> None:
+def test_a_wait_without_an_end_is_refused(segments_folder: Path, timeout: float) -> None:
     with create(1) as segment, pytest.raises(ValueError, match="finite number of seconds"):
         unlink_after_peers(segment, timeout=timeout, peers=1)
 
 
-def test_a_segment_that_another_owner_removes_is_waited_for_no_longer(folder: Path) -> None:
+def test_a_segment_that_another_owner_removes_is_waited_for_no_longer(segments_folder: Path) -> None:
     with create(1) as segment:
         other = attach(segment.name)
         other.take_over()
@@ -105,22 +98,22 @@ def test_a_segment_that_another_owner_removes_is_waited_for_no_longer(folder: Pa
             unlink_after_peers(segment, timeout=60, peers=1)
 
 
-def test_less_than_no_peers_are_refused(folder: Path) -> None:
+def test_less_than_no_peers_are_refused(segments_folder: Path) -> None:
     with create(1) as segment, pytest.raises(ValueError, match="-1 peers"):
         unlink_after_peers(segment, peers=-1)
 
 
-def test_without_a_group_it_asks_for_the_number_of_peers(folder: Path) -> None:
+def test_without_a_group_it_asks_for_the_number_of_peers(segments_folder: Path) -> None:
     with create(1) as segment, pytest.raises(ValueError, match=re.escape("peers=…")):
         unlink_after_peers(segment)
 
 
-def test_who_does_not_own_the_segment_does_not_wait(folder: Path) -> None:
+def test_who_does_not_own_the_segment_does_not_wait(segments_folder: Path) -> None:
     with create(1) as segment, attach(segment.name) as attached:
         before = time.monotonic()
         unlink_after_peers(attached, timeout=60, peers=3)
         assert time.monotonic() - before < 30
-        assert os.listdir(folder) == [segment.name]
+        assert os.listdir(segments_folder) == [segment.name]
 
 
 @pytest.mark.parametrize(
