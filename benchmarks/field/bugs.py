@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.field.loading import StandInCalled
 from benchmarks.field.releases import Release
 from rslint_runtime.testing import Fault, RunResult, run_ranks
 
@@ -23,15 +25,16 @@ class Bug:
     """A bug of a release that leaves ranks waiting.
 
     Attributes:
-        name: short and unique; the script is called after it.
+        name: short and unique.
         reference: where the project speaks of it.
-        module: file inside the tree, in which a rank must be found waiting.
-        program: called as `program(rank, world_size, tree)` on every rank.
+        module: file inside the tree that has the bug, and in which a rank must be found waiting.
+        program: called as `program(rank, world_size, tree, folder)` on every rank; `folder` is empty, theirs to write
+            to, and the same for all.
         faults: what the bug's report says went wrong; empty where nothing has to.
         fixed: the release that has the repair, if there is one.
-        fixed_raises: what the ranks raise with the repair, by rank; empty when all return.
         rslint_fix: options with which rslint repairs the bug, empty where it offers no fix.
-        rslint_raises: what the ranks raise then.
+        sound, broken, repaired_by_release, repaired_by_rslint: how a run has to end, in the words of `ended`, without
+            the faults, with them, and with them after the repair.
     """
 
     name: str
@@ -42,9 +45,11 @@ class Bug:
     faults: tuple[Fault, ...] = ()
     world_size: int = 2
     fixed: Release | None = None
-    fixed_raises: Mapping[int, str] = field(default_factory=dict)
     rslint_fix: tuple[str, ...] = ()
-    rslint_raises: Mapping[int, str] = field(default_factory=dict)
+    sound: str = "completed"
+    broken: str = ""  # "" for a deadlock in `module`
+    repaired_by_release: str = "completed"
+    repaired_by_rslint: str = "completed"
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ class Trial:
         return self.observed == self.expected
 
 
-def trials(bug: Bug, fetch: Callable[[Release], Path], scratch: Path) -> Iterator[Trial]:
+def trials(bug: Bug, fetch: Callable[[Release], Path]) -> Iterator[Trial]:
     """The runs that show a bug: sound without the fault, a deadlock with it, none once it is repaired.
 
     Raises:
@@ -78,16 +83,17 @@ def trials(bug: Bug, fetch: Callable[[Release], Path], scratch: Path) -> Iterato
     """
     buggy = fetch(bug.buggy)
     if bug.faults:
-        yield _trial(bug, f"{bug.buggy} without the fault", buggy, (), "completed")
-    yield _trial(bug, str(bug.buggy), buggy, bug.faults, f"deadlock in {bug.module}")
+        yield _trial(bug, f"{bug.buggy} without the fault", buggy, (), bug.sound)
+    yield _trial(bug, str(bug.buggy), buggy, bug.faults, bug.broken or f"deadlock in {bug.module}")
     if bug.fixed is not None:
-        yield _trial(bug, str(bug.fixed), fetch(bug.fixed), bug.faults, _ending(bug.fixed_raises))
+        yield _trial(bug, str(bug.fixed), fetch(bug.fixed), bug.faults, bug.repaired_by_release)
     if bug.rslint_fix:
-        fixed = repaired(bug, buggy, scratch)
-        shown = " ".join(bug.rslint_fix)
-        if bug.faults:
-            yield _trial(bug, f"after {shown}, without the fault", fixed, (), "completed")
-        yield _trial(bug, f"after {shown}", fixed, bug.faults, _ending(bug.rslint_raises))
+        with tempfile.TemporaryDirectory() as scratch:
+            mended = repaired(bug, buggy, Path(scratch))
+            shown = f"{bug.buggy} after rslint {' '.join(bug.rslint_fix)}"
+            if bug.faults:
+                yield _trial(bug, f"{shown}, without the fault", mended, (), bug.sound)
+            yield _trial(bug, shown, mended, bug.faults, bug.repaired_by_rslint)
 
 
 class RepairError(RuntimeError):
@@ -109,17 +115,26 @@ def repaired(bug: Bug, tree: Path, scratch: Path) -> Path:
 
 def _trial(bug: Bug, what: str, tree: Path, faults: tuple[Fault, ...], expected: str) -> Trial:
     started = time.perf_counter()
-    result = run_ranks(bug.program, bug.world_size, faults=faults, args=(str(tree),), timeout=_LIMIT)
+    with tempfile.TemporaryDirectory() as folder:
+        result = run_ranks(
+            bug.program, bug.world_size, faults=faults, args=(str(tree), folder), timeout=_LIMIT
+        )
     seconds = time.perf_counter() - started
     return Trial(what, expected, ended(result, tree, bug.module), seconds, result.report())
 
 
 def ended(result: RunResult, tree: Path, module: str) -> str:
-    """How a run ended, in the words of `Trial.expected`. A fault that never came is an ending of its own."""
+    """How a run ended, in the words of `Trial.expected`; also when it ended as a run of a bug must never end."""
+    said = [*(error.type_name for error in result.errors.values()), *result.output.values()]
+    if any(StandInCalled.__name__ in text for text in said):
+        return f"{result.outcome}, but a stand-in was called"
     if result.unfired:
         return f"{result.outcome}, and the fault never came"
+    if result.outcome == "completed":
+        return f"completed{_returned(result)}"
     if result.outcome == "failed":
-        return _ending({rank: _short(error.type_name) for rank, error in result.errors.items()})
+        raised = (f"rank {rank} {_short(error.type_name)}" for rank, error in sorted(result.errors.items()))
+        return f"failed: {', '.join(raised)}"
     if result.outcome != "deadlock":
         return result.outcome
     inside = str((tree / module).resolve())
@@ -128,10 +143,14 @@ def ended(result: RunResult, tree: Path, module: str) -> str:
     return f"deadlock in {', '.join(where)}"
 
 
-def _ending(raises: Mapping[int, str]) -> str:
-    if not raises:
-        return "completed"
-    return "failed: " + ", ".join(f"rank {rank} {name}" for rank, name in sorted(raises.items()))
+def _returned(result: RunResult) -> str:
+    """What the ranks returned, "" for nothing."""
+    values = list(dict.fromkeys(repr(result.results[rank]) for rank in range(result.world_size)))
+    if values == ["None"]:
+        return ""
+    if len(values) == 1:
+        return f", all return {values[0]}"
+    return "".join(f", rank {rank} returns {value!r}" for rank, value in sorted(result.results.items()))
 
 
 def _short(type_name: str) -> str:

@@ -17,7 +17,7 @@ def tokenizer_files() -> list[str]:
     return ["tokenizer.json"]
 
 
-def program(rank: int, world_size: int, tree: str) -> list[str]:
+def program(rank: int, world_size: int, tree: str, folder: str) -> list[str]:
     utils = load(tree, "unsloth_zoo.utils")
     return list(utils.distributed_function(1, tokenizer_files))
 
@@ -30,7 +30,8 @@ BUG = Bug(
     program=program,
     faults=(Fault(rank=0, target="tokenizer_files", raises=ConnectionError),),
     fixed=Release("unsloth-zoo", "2026.10.7"),
-    fixed_raises={0: "ConnectionError", 1: "RuntimeError"},
     rslint_fix=("--fix", "--unsafe-fixes"),
-    rslint_raises={0: "ConnectionError", 1: "ConnectionError"},
+    sound="completed, all return ['tokenizer.json']",
+    repaired_by_release="failed: rank 0 ConnectionError, rank 1 RuntimeError",
+    repaired_by_rslint="failed: rank 0 ConnectionError, rank 1 ConnectionError",
 )
