@@ -139,7 +139,7 @@ def ended(result: RunResult, tree: Path, module: str) -> str:
         return result.outcome
     inside = str((tree / module).resolve())
     places = sorted({wait.collective.place.rpartition(":")[0] for wait in result.waiting})
-    where = [module if str(Path(place).resolve()) == inside else place for place in places]
+    where = [module if str(Path(place).resolve()) == inside else Path(place).name for place in places]
     return f"deadlock in {', '.join(where)}"
 
 
