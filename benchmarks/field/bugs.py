@@ -103,7 +103,7 @@ class RepairError(RuntimeError):
 def repaired(bug: Bug, tree: Path, scratch: Path) -> Path:
     """A copy of the tree in which rslint has repaired the bug's file."""
     copy = scratch / tree.name
-    shutil.copytree(tree, copy)
+    shutil.copytree(tree, copy, symlinks=True, ignore=shutil.ignore_patterns(".git"))
     file = copy / bug.module
     before = file.read_bytes()
     order = [sys.executable, "-m", "rslint", "check", "--isolated", "--select", "RS1", *bug.rslint_fix, str(file)]

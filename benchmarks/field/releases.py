@@ -48,14 +48,14 @@ def tree(release: Release, cache: Path) -> Path:
     """The folder with the release's .py files, NAME-VERSION in the cache; fetched when it is not there.
 
     Raises:
-        FetchError: when the index or the host does not give it.
+        FetchError: when the index or the host does not give it. A tree may then be laid there by hand.
     """
     folder = cache / f"{release.package}-{release.version}"
     if folder.is_dir():
         return folder
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as scratch:
-        archive = _archive_of(release, Path(scratch))
+        archive = _archive_of(release, Path(scratch), folder)
         unpacked = Path(scratch) / "unpacked"
         if unpack(archive, unpacked) == 0:
             raise FetchError(f"{release}: {archive.name} holds no Python file")
@@ -90,9 +90,9 @@ def unpack(archive: Path, target: Path) -> int:
         raise
 
 
-def _archive_of(release: Release, scratch: Path) -> Path:
+def _archive_of(release: Release, scratch: Path, folder: Path) -> Path:
     if release.repository:
-        return _downloaded(release, scratch)
+        return _downloaded(release, scratch, folder)
     order = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--no-deps", *_WHEEL]
     done = subprocess.run(
         [*order, "--dest", str(scratch), f"{release.package}=={release.version}"],
@@ -108,7 +108,7 @@ def _archive_of(release: Release, scratch: Path) -> Path:
     return wheels[0]
 
 
-def _downloaded(release: Release, scratch: Path) -> Path:
+def _downloaded(release: Release, scratch: Path, folder: Path) -> Path:
     target = scratch / f"{release.package}.tar.gz"
     address = f"https://github.com/{release.repository}/archive/{release.version}.tar.gz"
     try:
@@ -116,8 +116,7 @@ def _downloaded(release: Release, scratch: Path) -> Path:
             shutil.copyfileobj(source, sink)
     except OSError as error:
         raise FetchError(
-            f"{release}: {address}: {error}; or lay a checkout of that commit at "
-            f"{cache_folder() / f'{release.package}-{release.version}'}"
+            f"{release}: {address}: {error}; a checkout of that commit may be laid at {folder}"
         ) from error
     return target
 
