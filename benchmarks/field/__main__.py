@@ -12,10 +12,11 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from rslint_runtime.testing import RunError
+
 import benchmarks.field
 from benchmarks.field.bugs import Bug, RepairError, Trial, trials
 from benchmarks.field.releases import FetchError, cache_folder, tree
-from rslint_runtime.testing import RunError
 
 
 def bugs() -> dict[str, Bug]:
@@ -29,7 +30,9 @@ def main(arguments: list[str]) -> int:
     known = bugs()
     parser = argparse.ArgumentParser(prog="python -m benchmarks.field", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(known)} [default: all]")
-    parser.add_argument("--cache", type=Path, default=cache_folder(), help="where trees are kept [%(default)s]")
+    parser.add_argument(
+        "--cache", type=Path, default=cache_folder(), help="where trees are kept [%(default)s]"
+    )
     parser.add_argument("--report", action="store_true", help="print the harness's report on each deadlock")
     options = parser.parse_args(arguments)
     for name in options.names:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rslint_runtime.testing import Fault, RunResult, run_ranks
+
 from benchmarks.field.loading import StandInCalled
 from benchmarks.field.releases import Release
-from rslint_runtime.testing import Fault, RunResult, run_ranks
 
 _LIMIT = 120.0  # seconds for one run of ranks, and far from what any takes
 _FIX_LIMIT = 600.0  # seconds for rslint on one tree
@@ -106,7 +107,17 @@ def repaired(bug: Bug, tree: Path, scratch: Path) -> Path:
     shutil.copytree(tree, copy, symlinks=True, ignore=shutil.ignore_patterns(".git"))
     file = copy / bug.module
     before = file.read_bytes()
-    order = [sys.executable, "-m", "rslint", "check", "--isolated", "--select", "RS1", *bug.rslint_fix, str(file)]
+    order = [
+        sys.executable,
+        "-m",
+        "rslint",
+        "check",
+        "--isolated",
+        "--select",
+        "RS1",
+        *bug.rslint_fix,
+        str(file),
+    ]
     done = subprocess.run(order, capture_output=True, text=True, check=False, timeout=_FIX_LIMIT)
     if file.read_bytes() == before:
         raise RepairError(f"{bug.name}: rslint changed nothing in {bug.module}:\n{done.stdout}{done.stderr}")

@@ -1,8 +1,8 @@
 """composer: a shard that cannot be downloaded on one rank drives the ranks into different collectives.
 
 `DistCPObjectStoreReader.read_data` logs the failure and raises it again in front of `dist.barrier()`. torch's loader
-catches it and gathers the errors of all ranks, whose peers are in the barrier meanwhile. The repaired release gathers who
-has failed, and all ranks raise.
+catches it and gathers the errors of all ranks, whose peers are in the barrier meanwhile. The repaired release gathers
+who has failed, and all ranks raise.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import torch
-import torch.distributed.checkpoint as checkpoint
+from rslint_runtime.testing import Fault
+from torch.distributed.checkpoint import filesystem, state_dict_loader, state_dict_saver
 
 from benchmarks.field.bugs import Bug
 from benchmarks.field.loading import load
 from benchmarks.field.releases import Release
-from rslint_runtime.testing import Fault
 
 
 class Bucket:
@@ -44,10 +44,11 @@ def program(rank: int, world_size: int, tree: str, folder: str) -> bool:
     )
     source, destination = Path(folder, "source"), Path(folder, "destination")
     name = f"weight of rank {rank}"
-    checkpoint.save({name: torch.full((4,), float(rank))}, storage_writer=checkpoint.FileSystemWriter(source))
+    saved = {name: torch.full((4,), float(rank))}
+    state_dict_saver.save(saved, storage_writer=filesystem.FileSystemWriter(source))
     loaded = {name: torch.empty(4)}
     reader = module.DistCPObjectStoreReader(str(source), str(destination), Bucket(), None)
-    checkpoint.load(loaded, storage_reader=reader)
+    state_dict_loader.load(loaded, storage_reader=reader)
     return bool((loaded[name] == rank).all())
 
 

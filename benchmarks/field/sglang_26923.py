@@ -1,7 +1,7 @@
 """sglang: the same early return before an all_reduce as in sglang#27489, in the cache of hybrid Mamba models.
 
-`HiMambaRadixCache.writing_check` returns when this rank waits for no write. Which rank that is depends on when the copies
-of each were noticed. The repaired release enters the all_reduce on every rank.
+`HiMambaRadixCache.writing_check` returns when this rank waits for no write. Which rank that is depends on when the
+copies of each were noticed. The repaired release enters the all_reduce on every rank.
 """
 
 from __future__ import annotations

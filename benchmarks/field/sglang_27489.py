@@ -1,7 +1,7 @@
 """sglang: a rank that has written nothing through leaves writing_check before the all_reduce of its peers.
 
-`UnifiedRadixCache.writing_check` returns early when `ongoing_write_through` is empty. It is on some ranks only: a rank
-that finds no page in host memory starts no write. The repaired release enters the all_reduce on every rank.
+`UnifiedRadixCache.writing_check` returns early when `ongoing_write_through` is empty. It is on some ranks only: a
+rank that finds no page in host memory starts no write. The repaired release enters the all_reduce on every rank.
 """
 
 from __future__ import annotations

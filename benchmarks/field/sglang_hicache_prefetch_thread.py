@@ -1,7 +1,8 @@
 """sglang: a storage backend that cannot be asked ends one rank's prefetch thread, and its peers' wait in all_reduce.
 
-`prefetch_thread_func` asks the backend how many pages it holds and agrees on the smallest answer of all ranks. It catches
-an empty queue only, so the backend's exception ends the thread. The repaired release takes a failed question for "none".
+`prefetch_thread_func` asks the backend how many pages it holds and agrees on the smallest answer of all ranks. It
+catches an empty queue only, so the backend's exception ends the thread. The repaired release takes a failed question
+for "none".
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ import threading
 
 import torch
 import torch.distributed as dist
+from rslint_runtime.testing import Fault
 
 from benchmarks.field.bugs import Bug
 from benchmarks.field.loading import load
 from benchmarks.field.releases import Release
-from rslint_runtime.testing import Fault
 
 PAGE_TOKENS = 2
 

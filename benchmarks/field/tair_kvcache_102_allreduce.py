@@ -6,9 +6,10 @@ caught far above and logged. There is no release; rslint's fix is the repair.
 
 from __future__ import annotations
 
+from rslint_runtime.testing import Fault
+
 from benchmarks.field import tair_kvcache
 from benchmarks.field.bugs import Bug
-from rslint_runtime.testing import Fault
 
 
 def program(rank: int, world_size: int, tree: str, folder: str) -> list[bool]:
@@ -21,7 +22,9 @@ BUG = Bug(
     buggy=tair_kvcache.BUGGY,
     module=tair_kvcache.MODULE,
     program=program,
-    faults=(Fault(rank=1, target="benchmarks.field.tair_kvcache.Transfer.SaveKvCaches", raises=ConnectionError),),
+    faults=(
+        Fault(rank=1, target="benchmarks.field.tair_kvcache.Transfer.SaveKvCaches", raises=ConnectionError),
+    ),
     rslint_fix=("--fix",),
     sound="completed, all return [True, True]",
     repaired_by_rslint="completed, all return [False, False]",

@@ -1,7 +1,7 @@
 """transformers: saving a model on the main process alone enters an all_gather that no other rank comes to.
 
-`Trainer.save_model` calls `_save` on rank 0, and that calls `_store_flos`, which gathers a number from all ranks. Nothing
-has to fail. In the repaired release the training loop stores the number on every rank before it saves.
+`Trainer.save_model` calls `_save` on rank 0, and that calls `_store_flos`, which gathers a number from all ranks.
+Nothing has to fail. In the repaired release the training loop stores the number on every rank before it saves.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """trl: a generation server that does not answer rank 0 leaves the other ranks in broadcast_object_list.
 
-Rank 0 alone asks the server for completions and broadcasts them to those whose prompts they are for. There is no release
-with a repair; rslint's fix is it. accelerate's functions for objects are those of torch here, so that is where ranks wait.
+Rank 0 alone asks the server for completions and broadcasts them to those whose prompts they are for. There is no
+release with a repair; rslint's fix is it. accelerate's functions for objects are those of torch here, so that is
+where ranks wait.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch.distributed as dist
+from rslint_runtime.testing import Fault
 
 from benchmarks.field.bugs import Bug
 from benchmarks.field.loading import load
 from benchmarks.field.releases import Release
-from rslint_runtime.testing import Fault
 
 
 class Client:

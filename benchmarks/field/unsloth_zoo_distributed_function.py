@@ -1,15 +1,16 @@
 """unsloth-zoo: a callback that raises on the main rank leaves the others in broadcast_object_list.
 
-`distributed_function` runs the callback on the main rank unguarded and broadcasts what it returned. The repaired release
-broadcasts an envelope that may also hold the error.
+`distributed_function` runs the callback on the main rank unguarded and broadcasts what it returned. The repaired
+release broadcasts an envelope that may also hold the error.
 """
 
 from __future__ import annotations
 
+from rslint_runtime.testing import Fault
+
 from benchmarks.field.bugs import Bug
 from benchmarks.field.loading import load
 from benchmarks.field.releases import Release
-from rslint_runtime.testing import Fault
 
 
 def tokenizer_files() -> list[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from benchmarks.field.loading import StandInCalled, load
 from benchmarks.field.releases import FetchError, Release, tree, unpack
 
@@ -179,10 +180,8 @@ def test_calling_a_stand_in_names_it_and_is_not_taken_for_a_failure(released: Pa
 def test_an_instance_has_no_names_but_its_own(released: Path) -> None:
     loaded = cache(released)
     assert isinstance(loaded, sys.modules["serving.pools"].Pool)
-    with pytest.raises(AttributeError):
-        loaded.size
-    with pytest.raises(AttributeError):
-        type(loaded).size
+    assert not hasattr(loaded, "size")
+    assert not hasattr(type(loaded), "size")
 
 
 def test_a_module_that_the_tree_lacks_is_an_error(released: Path) -> None:
@@ -246,8 +245,9 @@ def lookups(tmp_path: Path) -> Path:
 
 
 def bug(**fields: Any) -> Any:
-    from benchmarks.field.bugs import Bug
     from rslint_runtime.testing import Fault
+
+    from benchmarks.field.bugs import Bug
 
     whole: dict[str, Any] = {
         "name": "lookups-1",

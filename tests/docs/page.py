@@ -1,8 +1,8 @@
 """Carries out a page of the documentation: writes its files into a folder, runs its commands, compares what they print.
 
-A fenced block below a line with a file name in bold (**`name.py`**) is that file. A `console` block holds commands behind
-`$ ` and what each prints. Any other block is for the reader. Where a page leaves something out of an output it says `...`
-on a line of its own, and outputs differ in times and places:
+A fenced block below a line with a file name in bold (**`name.py`**) is that file. A `console` block holds commands
+behind `$ ` and what each prints. Any other block is for the reader. Where a page leaves something out of an output it
+says `...` on a line of its own, and outputs differ in times and places:
 
     python tests/docs/page.py docs/testing.md
 
