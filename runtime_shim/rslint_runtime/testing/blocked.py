@@ -14,6 +14,7 @@ import threading
 from concurrent.futures import thread as executor
 from types import FrameType
 
+from rslint_runtime.testing.lock_waits import waits_for_lock
 from rslint_runtime.testing.wire import Looked
 
 
@@ -38,6 +39,8 @@ def look(token: int, own_thread: int) -> Looked:
 
 
 def _waits_inside(frame: FrameType) -> bool:
+    if waits_for_lock(frame):
+        return True
     filename, function = frame.f_code.co_filename, frame.f_code.co_name
     if filename == executor.__file__:
         return function == "_worker"
