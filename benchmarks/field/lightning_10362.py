@@ -1,8 +1,8 @@
 """PyTorch Lightning: the progress bar asks for metrics from a thread that only rank 0 has.
 
-rich's thread renders the bar ten times a second, `MetricsTextColumn.render` asks the trainer for its metrics, and metrics
-are computed by all ranks together. The repaired release computes them on every rank after a batch, and renders what it
-has got.
+rich's thread renders the bar ten times a second, `MetricsTextColumn.render` asks the trainer for its metrics, and
+metrics are computed by all ranks together. The repaired release computes them on every rank after a batch, and
+renders what it has got.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from types import SimpleNamespace
 
 import pytest
@@ -18,18 +18,18 @@ MODULE_LOCK = threading.Lock()
 class Slotted:
     __slots__ = ("lock",)
 
-    def __init__(self, lock: object) -> None:
+    def __init__(self, lock: threading.Lock) -> None:
         self.lock = lock
 
 
 class Computed:
     """Whose lock is the result of the program's own code, which must not run for a look."""
 
-    def __init__(self, lock: object) -> None:
+    def __init__(self, lock: threading.Lock) -> None:
         self._lock = lock
 
     @property
-    def lock(self) -> object:
+    def lock(self) -> threading.Lock:
         return self._lock
 
 
@@ -85,7 +85,7 @@ def gives_up(lock: threading.Lock) -> None:
 
 def holds_computed(lock: threading.Lock) -> None:
     owner = Computed(lock)
-    with owner.lock:  # type: ignore[attr-defined]
+    with owner.lock:
         pass
 
 
@@ -101,7 +101,7 @@ def calls_something_else(lock: threading.Lock) -> None:
         time.sleep(0.2)
 
 
-def seen(function: Callable[[threading.Lock], None], lock: threading.Lock) -> Iterator[bool]:
+def seen(function: Callable[[threading.Lock], None], lock: threading.Lock) -> Generator[bool, None, None]:
     """What is seen of a thread in `function`, again and again, while the lock is held elsewhere."""
     thread = threading.Thread(target=function, args=(lock,), daemon=True)
     lock.acquire()
@@ -136,13 +136,13 @@ def test_a_thread_that_waits_for_a_lock_is_seen(
 ) -> None:
     looks = seen(function, make())
     assert any(looks)
-    looks.close()  # type: ignore[attr-defined]
+    looks.close()
 
 
 def test_a_global_lock_is_seen() -> None:
     looks = seen(holds_global, MODULE_LOCK)
     assert any(looks)
-    looks.close()  # type: ignore[attr-defined]
+    looks.close()
 
 
 @pytest.mark.parametrize("function", [gives_up, holds_computed, holds_item, calls_something_else])
@@ -151,7 +151,7 @@ def test_what_may_end_by_itself_or_is_not_known_is_no_wait_for_a_lock(
 ) -> None:
     looks = seen(function, threading.Lock())
     assert not any(look for look, _ in zip(looks, range(15), strict=False))
-    looks.close()  # type: ignore[attr-defined]
+    looks.close()
 
 
 def waits_holding_a_lock(rank: int, world_size: int) -> None:

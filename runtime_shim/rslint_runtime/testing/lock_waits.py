@@ -1,8 +1,9 @@
 """Which thread waits to acquire a lock of this process, without a timeout, read off its frame.
 
-A thread in `with lock:` is inside C code, and its innermost Python frame is the program's own. What it does there is in
-the instruction that it executes, and which object it does it to in the few instructions before. Names and attributes are
-looked up without running any of the program's code; what they do not lead to is not known to be a lock.
+A thread in `with lock:` is inside C code, and its innermost Python frame is the program's own. What it does there is
+in the instruction that it executes, and which object it does it to in the few instructions before. Names and
+attributes are looked up without running any of the program's code; what they do not lead to is not known to be a
+lock.
 
 Only `threading.Lock` and `RLock` count, which nobody but a thread of this process can release.
 """
