@@ -118,7 +118,10 @@ def repaired(bug: Bug, tree: Path, scratch: Path) -> Path:
         *bug.rslint_fix,
         str(file),
     ]
-    done = subprocess.run(order, capture_output=True, text=True, check=False, timeout=_FIX_LIMIT)
+    try:
+        done = subprocess.run(order, capture_output=True, text=True, check=False, timeout=_FIX_LIMIT)
+    except subprocess.TimeoutExpired:
+        raise RepairError(f"{bug.name}: rslint did not end within {_FIX_LIMIT:.0f} s") from None
     if file.read_bytes() == before:
         raise RepairError(f"{bug.name}: rslint changed nothing in {bug.module}:\n{done.stdout}{done.stderr}")
     return copy

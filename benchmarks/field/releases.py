@@ -94,13 +94,16 @@ def _archive_of(release: Release, scratch: Path, folder: Path) -> Path:
     if release.repository:
         return _downloaded(release, scratch, folder)
     order = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--no-deps", *_WHEEL]
-    done = subprocess.run(
-        [*order, "--dest", str(scratch), f"{release.package}=={release.version}"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=_LIMIT,
-    )
+    try:
+        done = subprocess.run(
+            [*order, "--dest", str(scratch), f"{release.package}=={release.version}"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_LIMIT,
+        )
+    except subprocess.TimeoutExpired:
+        raise FetchError(f"{release}: pip download did not end within {_LIMIT:.0f} s") from None
     wheels = list(scratch.glob("*.whl"))
     if done.returncode or len(wheels) != 1:
         last = (done.stderr.strip().splitlines() or ["pip said nothing"])[-1]
