@@ -75,8 +75,10 @@ def _start() -> _Server:
     ours, theirs = socket.socketpair()
     # The directory of this package first, so that both ends speak the same version of the protocol.
     package_parent = str(Path(__file__).resolve().parents[2])
+    # Ranks load the caller's test module, and with it pytest: once here instead of once in each.
+    preload = "pytest" if "pytest" in sys.modules else "sys"
     bootstrap = (
-        f"import sys; sys.path[:0] = [{package_parent!r}]; "
+        f"import sys, {preload}; sys.path[:0] = [{package_parent!r}]; "
         f"from rslint_runtime.testing.server import main; main({theirs.fileno()})"
     )
     environment = dict(os.environ, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")

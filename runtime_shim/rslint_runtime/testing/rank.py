@@ -9,8 +9,6 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import functools
-import importlib
-import importlib.util
 import io
 import os
 import pickle
@@ -19,20 +17,20 @@ import sys
 import threading
 import traceback
 from datetime import timedelta
-from pathlib import Path
-from types import ModuleType
 from typing import Any, NoReturn
 
 import torch
 import torch.distributed as dist
 
-from rslint_runtime.testing import blocked, faults, wire
+from rslint_runtime.testing import blocked, faults, program, rendezvous, wire
 from rslint_runtime.testing.recorder import Recorder
 from rslint_runtime.testing.records import RankError
 
 
-def live(request: wire.RunRequest, rank: int, channel: socket.socket) -> NoReturn:
-    """Be the rank; never returns."""
+def live(
+    request: wire.RunRequest, rank: int, channel: socket.socket, listener: socket.socket | None
+) -> NoReturn:
+    """Be the rank; never returns. `listener` is there when the program joins its group itself."""
     lock = threading.Lock()
 
     def send(message: Any) -> None:
@@ -46,10 +44,13 @@ def live(request: wire.RunRequest, rank: int, channel: socket.socket) -> NoRetur
     recorder = Recorder(rank, send, request.run_timeout, request.group_timeout)
     recorder.install()
     try:
+        if listener is not None:
+            rendezvous.offer(rank, request.world_size, listener)
         function, args = _prepare(request, rank, send)
-        _join_group(request, rank)
+        if request.joins_group:
+            _join_group(request, rank)
     except BaseException as error:
-        usage = isinstance(error, (faults.FaultTargetError, _NoSuchFunction))
+        usage = isinstance(error, (faults.FaultTargetError, program.NoSuchFunction))
         send(wire.NotLoaded(describe(error), usage))
         _stay()
     send(wire.Ready(threading.get_ident()))
@@ -80,10 +81,6 @@ def _qualified(kind: type) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-class _NoSuchFunction(LookupError):
-    pass
-
-
 def _surroundings(request: wire.RunRequest, rank: int) -> None:
     output = os.open(f"{request.directory}/output.{rank}", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(output, 1)
@@ -100,7 +97,12 @@ def _surroundings(request: wire.RunRequest, rank: int) -> None:
     os.environ.clear()
     os.environ.update(request.environment)
     os.environ.update(
-        RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(request.world_size), GLOO_SOCKET_IFNAME="lo"
+        RANK=str(rank),
+        LOCAL_RANK=str(rank),
+        GROUP_RANK="0",
+        WORLD_SIZE=str(request.world_size),
+        LOCAL_WORLD_SIZE=str(request.world_size),
+        GLOO_SOCKET_IFNAME="lo",
     )
     os.chdir(request.working_directory)
     sys.path[:] = request.search_path
@@ -108,43 +110,14 @@ def _surroundings(request: wire.RunRequest, rank: int) -> None:
 
 
 def _prepare(request: wire.RunRequest, rank: int, send: Any) -> tuple[Any, tuple[Any, ...]]:
-    program = _load(request)
-    function: Any = program
-    for part in request.qualname.split("."):
-        function = getattr(function, part, None)
-    if function is None:
-        raise _NoSuchFunction(f"{request.program} has no function {request.qualname!r}")
+    module = program.load(request)
+    program.function(request, module)
     args, injected = pickle.loads(request.arguments)
     for position, fault in enumerate(injected):
         if fault.rank == rank:
-            faults.install(fault, program, functools.partial(send, wire.Fired(position)))
+            faults.install(fault, module, functools.partial(send, wire.Fired(position)))
     # Looked up again: the function under test may be a fault's target itself.
-    function = program
-    for part in request.qualname.split("."):
-        function = getattr(function, part)
-    return function, args
-
-
-def _load(request: wire.RunRequest) -> ModuleType:
-    """The program's module: by name where that leads to the same file, else from the file."""
-    path = Path(request.program)
-    if request.module_name != "__mp_main__":
-        try:
-            spec = importlib.util.find_spec(request.module_name)
-        except (ImportError, ValueError):
-            spec = None
-        if spec is not None and spec.origin is not None and Path(spec.origin).resolve() == path.resolve():
-            return importlib.import_module(request.module_name)
-    spec = importlib.util.spec_from_file_location(request.module_name, path)
-    if spec is None or spec.loader is None:
-        raise _NoSuchFunction(f"{path} is no Python file")
-    sys.path.insert(0, str(path.parent))
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[request.module_name] = module
-    if request.module_name == "__mp_main__":
-        sys.modules["__main__"] = module  # classes of the caller's script were pickled under this name
-    spec.loader.exec_module(module)
-    return module
+    return program.function(request, module), args
 
 
 def _join_group(request: wire.RunRequest, rank: int) -> None:

@@ -58,6 +58,8 @@ class Recorder:
         self._results: dict[int, tuple[int, bool]] = {}
         self._timed_groups: set[str] = set()
         self._default_timed = group_timeout < run_timeout
+        # A rank that destroys its groups keeps their connections, as one that ends does (see rank.py).
+        self.groups: list[Any] = []
         self._begun = False
         self._closed = False
 
@@ -246,7 +248,9 @@ def _wrap_group_creation(recorder: Recorder) -> None:
         members = tuple(ranks) or tuple(range(group_size))
         operation = operators.creation(str(name), members, recorder.rank)
         recorder.note_group_timeout(str(name), kwargs.get("timeout"))
-        return recorder.run(operation, lambda: original(group_size, group_rank, ranks, *args, **kwargs))
+        made = recorder.run(operation, lambda: original(group_size, group_rank, ranks, *args, **kwargs))
+        recorder.groups.append(made)
+        return made
 
     module._new_process_group_helper = new_process_group_helper
 

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 Outcome = Literal["completed", "failed", "deadlock", "mismatch", "peer_died", "timeout"]
+OUTCOMES: tuple[str, ...] = get_args(Outcome)
+
+
+def expected_outcomes(expect: str | Collection[str] | None) -> tuple[str, ...]:
+    """The outcomes that `expect` names, all if None; ValueError for what is none."""
+    outcomes = OUTCOMES if expect is None else (expect,) if isinstance(expect, str) else tuple(expect)
+    for outcome in outcomes:
+        if outcome not in OUTCOMES:
+            raise ValueError(f"expect={outcome!r} is no outcome; there are {', '.join(OUTCOMES)}")
+    return outcomes
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.util
-import inspect
 import os
 import pickle
 import selectors
@@ -20,6 +19,7 @@ from typing import Any
 
 from rslint_runtime.testing import connection, wire
 from rslint_runtime.testing.faults import Fault
+from rslint_runtime.testing.functions import Sent, pickled, sent
 from rslint_runtime.testing.monitor import Monitor
 from rslint_runtime.testing.records import RunResult, Unreadable
 
@@ -45,6 +45,7 @@ def run_ranks(
     faults: Sequence[Fault] = (),
     args: Sequence[Any] = (),
     group_timeout: float = 600.0,
+    init_group: bool = True,
 ) -> RunResult:
     """Call `fn(rank, world_size, *args)` on that many gloo ranks with an initialised default group.
 
@@ -73,16 +74,20 @@ def run_ranks(
             raise ValueError(
                 f"fault on {fault.target!r}: rank {fault.rank} does not exist with world_size={world_size}"
             )
-    program, module_name, qualname = _located(fn)
+    function = _sent(fn)
     if importlib.util.find_spec("torch") is None:
         raise RunError("run_ranks needs torch: pip install 'rslint-runtime[torch]'")
     directory = tempfile.mkdtemp(prefix="rslint-run-")
     try:
         request = wire.RunRequest(
             world_size=world_size,
-            program=program,
-            module_name=module_name,
-            qualname=qualname,
+            program=function.program,
+            module_name=function.module_name,
+            qualname=function.qualname,
+            function=function.pickled,
+            modules=function.modules,
+            rewrites_asserts=_rewrites_asserts(function.module_name),
+            joins_group=init_group,
             arguments=_pickled(tuple(args), tuple(faults)),
             directory=directory,
             working_directory=os.getcwd(),
@@ -96,33 +101,30 @@ def run_ranks(
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _located(fn: Callable[..., Any] | str | os.PathLike[str]) -> tuple[str, str, str]:
-    """File, module name and qualified name of the function."""
-    if not callable(fn):
-        path_text, colon, qualname = os.fspath(fn).rpartition(":")
-        if not colon or not qualname:
-            raise TypeError(f'{os.fspath(fn)!r}: expected "path/to/file.py:function"')
-        path = Path(path_text).resolve()
-        if not path.is_file():
-            raise RunError(f"{path_text}: no such file")
-        digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
-        return str(path), f"rslint_program_{path.stem}_{digest}", qualname
-    qualname = getattr(fn, "__qualname__", "<locals>")
-    if "<" in qualname:
-        raise TypeError(
-            f"{qualname}: ranks load the function by name; put it at module level and pass values by args="
-        )
-    try:
-        program = str(Path(inspect.getfile(fn)).resolve())
-    except TypeError:
-        raise TypeError(f"{qualname}: not a Python function with a source file") from None
-    module_name = fn.__module__
-    return program, "__mp_main__" if module_name == "__main__" else module_name, qualname
+def _sent(fn: Callable[..., Any] | str | os.PathLike[str]) -> Sent:
+    if callable(fn):
+        return sent(fn)
+    if not isinstance(fn, (str, os.PathLike)):
+        raise TypeError(f'run_ranks takes a function or "path/to/file.py:function", not {fn!r}')
+    path_text, colon, qualname = os.fspath(fn).rpartition(":")
+    if not colon or not qualname:
+        raise TypeError(f'{os.fspath(fn)!r}: expected "path/to/file.py:function"')
+    path = Path(path_text).resolve()
+    if not path.is_file():
+        raise RunError(f"{path_text}: no such file")
+    digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
+    return Sent(str(path), f"rslint_program_{path.stem}_{digest}", qualname, None, ())
+
+
+def _rewrites_asserts(module_name: str) -> bool:
+    """Whether pytest has rewritten the asserts of that module here."""
+    module = sys.modules.get(module_name)
+    return type(getattr(module, "__loader__", None)).__name__ == "AssertionRewritingHook"
 
 
 def _pickled(args: tuple[Any, ...], faults: tuple[Fault, ...]) -> bytes:
     try:
-        return pickle.dumps((args, faults))
+        return pickled((args, faults))
     except Exception as error:
         raise TypeError(f"args and faults of run_ranks must be picklable: {error}") from error
 

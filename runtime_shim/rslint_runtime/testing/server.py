@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from rslint_runtime.testing import rank as rank_process
-from rslint_runtime.testing import wire
+from rslint_runtime.testing import rendezvous, wire
 
 _PR_SET_PDEATHSIG = 1
 
@@ -82,24 +82,30 @@ def _start(server: socket.socket, inherited: list[socket.socket]) -> _Run | None
     channels = [socket.socket(fileno=descriptor) for descriptor in descriptors[1:]]
     run = _Run(control)
     parent = os.getpid()
+    listener = None if request.joins_group else rendezvous.listener(request.world_size)
     for rank, channel in enumerate(channels):
         pid = os.fork()
         if pid == 0:
             others = [*inherited, control, *(other for other in channels if other is not channel)]
-            _become_rank(request, rank, channel, others, parent)
+            _become_rank(request, rank, channel, listener, others, parent)
         # A group of its own, so that what the program starts can be killed with it; set on both sides of the
         # fork, as a shell does, because either may be first.
         with contextlib.suppress(OSError):
             os.setpgid(pid, pid)
         run.alive[pid] = rank
-    for channel in channels:
-        channel.close()
+    for ours in (*channels, *filter(None, [listener])):
+        ours.close()
     _say(run, wire.Started(tuple(sorted(run.alive, key=run.alive.__getitem__))))
     return run
 
 
 def _become_rank(
-    request: wire.RunRequest, rank: int, channel: socket.socket, inherited: list[socket.socket], parent: int
+    request: wire.RunRequest,
+    rank: int,
+    channel: socket.socket,
+    listener: socket.socket | None,
+    inherited: list[socket.socket],
+    parent: int,
 ) -> NoReturn:
     try:
         _die_with_parent(parent)
@@ -108,7 +114,7 @@ def _become_rank(
         os.setpgid(0, 0)
         for other in inherited:
             other.close()
-        rank_process.live(request, rank, channel)
+        rank_process.live(request, rank, channel, listener)
     finally:
         os._exit(70)
 

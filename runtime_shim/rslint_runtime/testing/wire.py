@@ -21,15 +21,21 @@ HEADER = struct.Struct("!Q")
 class RunRequest:
     """Everything a rank needs before it can call the function under test.
 
-    `arguments` is the pickle of (args, faults): both may refer to the program's own classes, so they are
-    unpickled in the rank, after the program is loaded.
+    `program`, `module_name` and `modules` name the files that a rank loads and what they are called there; the
+    function under test is `qualname` in the program, or the pickle `function`. `arguments` is the pickle of
+    (args, faults): both may refer to the program's own classes, so they are unpickled in the rank, after the
+    program is loaded.
     """
 
     world_size: int
     program: str
     module_name: str
     qualname: str
+    function: bytes | None
+    modules: tuple[tuple[str, str], ...]
+    rewrites_asserts: bool
     arguments: bytes
+    joins_group: bool
     directory: str
     working_directory: str
     search_path: tuple[str, ...]

@@ -1,0 +1,47 @@
+"""What a launcher gives to ranks that join their process group themselves: a store, and variables that name it."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import os
+import socket
+from typing import Any
+
+import torch.distributed as dist
+
+# torch.distributed has a function of the same name.
+_rendezvous: Any = importlib.import_module("torch.distributed.rendezvous")
+_hosted: list[Any] = []  # lives as long as rank 0's process
+
+
+def listener(backlog: int) -> socket.socket:
+    """Where the store will listen; bound before the ranks start, so that they know a port which nobody can take."""
+    bound = socket.socket()
+    bound.bind(("127.0.0.1", 0))
+    bound.listen(backlog)
+    return bound
+
+
+def offer(rank: int, world_size: int, bound: socket.socket) -> None:
+    """As under torchrun, `init_process_group` without arguments finds a store that is there already."""
+    host, port = bound.getsockname()
+    os.environ.update(MASTER_ADDR=host, MASTER_PORT=str(port), TORCHELASTIC_USE_AGENT_STORE="True")
+    _keep_rounds_apart(port)
+    if rank == 0:
+        options = {"is_master": True, "wait_for_workers": False, "master_listen_fd": bound.detach()}
+        _hosted.append(dist.TCPStore(host, port, world_size, **options))
+    else:
+        bound.close()
+
+
+def _keep_rounds_apart(port: int) -> None:
+    """A group that is made again, after it was destroyed, must not find what its predecessor left in the store."""
+    original = _rendezvous._create_c10d_store
+    rounds = itertools.count(1)
+
+    def create_c10d_store(hostname: str, its_port: int, *args: Any, **kwargs: Any) -> Any:
+        store = original(hostname, its_port, *args, **kwargs)
+        return dist.PrefixStore(f"round {next(rounds)}", store) if its_port == port else store
+
+    _rendezvous._create_c10d_store = create_c10d_store
