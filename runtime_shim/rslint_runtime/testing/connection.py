@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from rslint_runtime.testing import wire
+from rslint_runtime.testing import measured, wire
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,18 @@ def _start() -> _Server:
     # The directory of this package first, so that both ends speak the same version of the protocol.
     package_parent = str(Path(__file__).resolve().parents[2])
     # Ranks load the caller's test module, and with it pytest: once here instead of once in each.
-    preload = "pytest" if "pytest" in sys.modules else "sys"
+    preload = ", ".join(name for name in ("pytest", "coverage") if name in sys.modules)
     bootstrap = (
-        f"import sys, {preload}; sys.path[:0] = [{package_parent!r}]; "
+        f"import sys{', ' if preload else ''}{preload}; sys.path[:0] = [{package_parent!r}]; "
         f"from rslint_runtime.testing.server import main; main({theirs.fileno()})"
     )
-    environment = dict(os.environ, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
+    # What is measured are ranks, each for itself; a measured server would hand all of them one measurement.
+    environment = dict(
+        measured.without_coverage(dict(os.environ)),
+        OMP_NUM_THREADS="1",
+        OPENBLAS_NUM_THREADS="1",
+        MKL_NUM_THREADS="1",
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", bootstrap],
         pass_fds=[theirs.fileno()],

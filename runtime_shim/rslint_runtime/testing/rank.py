@@ -16,15 +16,17 @@ import socket
 import sys
 import threading
 import traceback
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, NoReturn
 
 import torch
 import torch.distributed as dist
 
-from rslint_runtime.testing import blocked, faults, program, rendezvous, wire
+from rslint_runtime.testing import blocked, faults, interception, measured, program, rendezvous, wire
 from rslint_runtime.testing.recorder import Recorder
 from rslint_runtime.testing.records import RankError
+from rslint_runtime.testing.stacks import stacks
 
 
 def live(
@@ -39,27 +41,34 @@ def live(
 
     _surroundings(request, rank)
     go = threading.Event()
-    # Started before the recorder wraps Thread.start: it is no thread of the program.
-    threading.Thread(target=_answer, args=(channel, send, go), daemon=True, name="rslint-runtime").start()
     recorder = Recorder(rank, send, request.run_timeout, request.group_timeout)
-    recorder.install()
+    measurements: list[Any] = []
+    answer = functools.partial(_answer, channel, recorder, go, measurements)
+    # Started before Thread.start is wrapped: it is no thread of the program.
+    threading.Thread(target=answer, daemon=True, name="rslint-runtime").start()
+    interception.install(recorder)
     try:
+        measurements += measured.start(request.coverage)
         if listener is not None:
             rendezvous.offer(rank, request.world_size, listener)
-        function, args = _prepare(request, rank, send)
+        function, args = _prepare(request, rank, recorder.send)
         if request.joins_group:
             _join_group(request, rank)
     except BaseException as error:
         usage = isinstance(error, (faults.FaultTargetError, program.NoSuchFunction))
-        send(wire.NotLoaded(describe(error), usage))
+        recorder.send(wire.NotLoaded(describe(error), usage))
         _stay()
-    send(wire.Ready(threading.get_ident()))
+    recorder.send(wire.Ready(threading.get_ident()))
     go.wait()
     recorder.begin()
+    own_process = os.getpid()
     ended = _call(function, (rank, request.world_size, *args), recorder)
     recorder.close()
     _flush()
-    send(ended)
+    if os.getpid() != own_process:
+        # A child that the program has forked came out of the function as well.
+        os._exit(0 if ended.error is None else 1)
+    recorder.send(replace(ended, unclaimed=recorder.unclaimed()))
     _stay()
 
 
@@ -135,7 +144,7 @@ def _join_group(request: wire.RunRequest, rank: int) -> None:
 
 def _call(function: Any, args: tuple[Any, ...], recorder: Recorder) -> wire.Ended:
     try:
-        with recorder.mode():
+        with interception.Mode(recorder):
             value = function(*args)
     except SystemExit as error:
         if error.code in (None, 0):
@@ -169,7 +178,9 @@ def _join_threads() -> None:
             thread.join()
 
 
-def _answer(channel: socket.socket, send: Any, go: threading.Event) -> None:
+def _answer(
+    channel: socket.socket, recorder: Recorder, go: threading.Event, measurements: list[Any]
+) -> NoReturn:
     """Answer the caller's questions; leave when it is gone."""
     while True:
         try:
@@ -179,7 +190,11 @@ def _answer(channel: socket.socket, send: Any, go: threading.Event) -> None:
         if isinstance(question, wire.Go):
             go.set()
         elif isinstance(question, wire.Look):
-            send(blocked.look(question.token, threading.get_ident()))
+            recorder.send(blocked.look(question.token, threading.get_ident(), recorder.unfinished))
+        elif isinstance(question, wire.Conclude):
+            for measurement in measurements:
+                measurement.save()
+            recorder.send(wire.Concluded(stacks(threading.get_ident())))
 
 
 def _flush() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import torch.distributed as dist
 
 # torch.distributed has a function of the same name.
+_distributed: Any = dist
 _rendezvous: Any = importlib.import_module("torch.distributed.rendezvous")
 _hosted: list[Any] = []  # lives as long as rank 0's process
 
@@ -29,8 +30,12 @@ def offer(rank: int, world_size: int, bound: socket.socket) -> None:
     os.environ.update(MASTER_ADDR=host, MASTER_PORT=str(port), TORCHELASTIC_USE_AGENT_STORE="True")
     _keep_rounds_apart(port)
     if rank == 0:
-        options = {"is_master": True, "wait_for_workers": False, "master_listen_fd": bound.detach()}
-        _hosted.append(dist.TCPStore(host, port, world_size, **options))
+        options: dict[str, Any] = {
+            "is_master": True,
+            "wait_for_workers": False,
+            "master_listen_fd": bound.detach(),
+        }
+        _hosted.append(_distributed.TCPStore(host, port, world_size, **options))
     else:
         bound.close()
 
@@ -42,6 +47,6 @@ def _keep_rounds_apart(port: int) -> None:
 
     def create_c10d_store(hostname: str, its_port: int, *args: Any, **kwargs: Any) -> Any:
         store = original(hostname, its_port, *args, **kwargs)
-        return dist.PrefixStore(f"round {next(rounds)}", store) if its_port == port else store
+        return _distributed.PrefixStore(f"round {next(rounds)}", store) if its_port == port else store
 
     _rendezvous._create_c10d_store = create_c10d_store

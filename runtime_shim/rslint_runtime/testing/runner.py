@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rslint_runtime.testing import connection, wire
+from rslint_runtime.testing import connection, measured, wire
 from rslint_runtime.testing.faults import Fault
 from rslint_runtime.testing.functions import Sent, pickled, sent
 from rslint_runtime.testing.monitor import Monitor
@@ -29,6 +29,8 @@ _QUIET = 0.03
 _QUIET_BACKEND = 0.5
 # What ranks that can still move get to end by themselves once others cannot, or once a peer has died.
 _GRACE = 0.4
+# For ranks to say where they hang. One that never lets go of the interpreter cannot.
+_CONCLUSION = 2.0
 # For loading the program and connecting, before the run's own timeout begins.
 _STARTUP = 60.0
 
@@ -88,6 +90,7 @@ def run_ranks(
             modules=function.modules,
             rewrites_asserts=_rewrites_asserts(function.module_name),
             joins_group=init_group,
+            coverage=measured.configuration(),
             arguments=_pickled(tuple(args), tuple(faults)),
             directory=directory,
             working_directory=os.getcwd(),
@@ -140,6 +143,7 @@ def _run(request: wire.RunRequest, timeout: float, fault_count: int) -> RunResul
                 _send(channel, wire.Go())
             _follow(monitor, inbox, channels, started + timeout)
             seconds = time.monotonic() - started
+            _conclude(monitor, inbox, channels, measured.wanted(request.coverage, request.environment))
     monitor.settle()
     return monitor.result(_outputs(request), seconds, _unpickled)
 
@@ -203,10 +207,21 @@ def _follow(monitor: Monitor, inbox: _Inbox, channels: Sequence[socket.socket], 
             monitor.time_is_up(now >= deadline)
             return
         if now - quiet_since >= _QUIET:
-            monitor.examine(now - quiet_since >= _QUIET_BACKEND)
+            long_quiet = now - quiet_since >= _QUIET_BACKEND
+            monitor.examine(long_quiet)
             looks += 1
-            for rank in monitor.worth_a_look():
+            for rank in monitor.worth_a_look(long_quiet):
                 _send(channels[rank], wire.Look(looks))
+
+
+def _conclude(monitor: Monitor, inbox: _Inbox, channels: Sequence[socket.socket], all_ranks: bool) -> None:
+    """Let ranks say where they hang, and write what they have measured, before they are killed."""
+    asked = monitor.living() if all_ranks else monitor.hanging()
+    for rank in asked:
+        _send(channels[rank], wire.Conclude())
+    deadline = time.monotonic() + _CONCLUSION
+    while time.monotonic() < deadline and not monitor.concluded(asked):
+        inbox.read()
 
 
 def _received(channel: Any) -> bytes:
@@ -217,7 +232,7 @@ def _received(channel: Any) -> bytes:
     return data
 
 
-def _send(channel: socket.socket, message: wire.Go | wire.Look) -> None:
+def _send(channel: socket.socket, message: wire.Go | wire.Look | wire.Conclude) -> None:
     # A rank that is gone cannot be told anything; the server says so.
     with contextlib.suppress(OSError):
         wire.send(channel, message)

@@ -36,6 +36,7 @@ class RunRequest:
     rewrites_asserts: bool
     arguments: bytes
     joins_group: bool
+    coverage: str | None
     directory: str
     working_directory: str
     search_path: tuple[str, ...]
@@ -128,11 +129,15 @@ class Fired:
 
 @dataclass(frozen=True)
 class Ended:
-    """The function returned (`value` is its pickle, or None and `text` says why) or raised (`error`)."""
+    """The function returned (`value` is its pickle, or None and `text` says why) or raised (`error`).
+
+    `unclaimed` are the numbers of operations that it began and never waited for.
+    """
 
     value: bytes | None
     text: str
     error: RankError | None
+    unclaimed: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -149,14 +154,29 @@ class Look:
 
 @dataclass(frozen=True)
 class Looked:
-    """Threads blocked without a timeout on another thread of the process, with their context switches so far.
+    """Threads that sleep until another thread of the process acts, with their context switches so far.
 
-    `unknown` is true when Python threads run that were not started through `threading.Thread`.
+    `blocked`: in a wait of Python's, without a timeout. `inside_torch`: in a wait of torch's own, also with the
+    numbers of the operations that the thread has issued and that have not finished: one of them is what it waits
+    for. `unknown` is true when Python threads run that were not started through `threading.Thread`.
     """
 
     token: int
     blocked: tuple[tuple[int, int], ...]
     unknown: bool
+    inside_torch: tuple[tuple[int, int, tuple[int, ...]], ...] = ()
+
+
+@dataclass(frozen=True)
+class Conclude:
+    """From the caller: the run is over; say what you were doing, and write what is to be kept."""
+
+
+@dataclass(frozen=True)
+class Concluded:
+    """The stacks of the rank's threads, as text."""
+
+    stacks: str
 
 
 def encoded(message: Any) -> bytes:
