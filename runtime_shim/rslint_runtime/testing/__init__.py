@@ -5,6 +5,7 @@ asyncio tasks in every order that matters (`explore`), and functions as the core
 Importing this module imports neither torch nor anything else that is slow.
 """
 
+from rslint_runtime.testing.connection import preload
 from rslint_runtime.testing.explore import Exploration, Scenario, Violation, explore, replay
 from rslint_runtime.testing.faults import Fault
 from rslint_runtime.testing.records import Collective, Group, RankError, RunResult, Unreadable, Wait
@@ -28,6 +29,7 @@ __all__ = [
     "Wait",
     "WeakMemory",
     "explore",
+    "preload",
     "replay",
     "run_ranks",
     "weak_memory",

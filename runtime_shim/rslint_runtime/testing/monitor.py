@@ -102,6 +102,12 @@ class Monitor:
             return []
         return self.hanging()
 
+    def dead(self) -> dict[int, str]:
+        """Ranks whose process has ended, and how."""
+        return {
+            rank: slots.death(state.status) for rank, state in self._ranks.items() if state.status is not None
+        }
+
     def living(self) -> list[int]:
         """Ranks whose process is there, those that have ended and are parked included."""
         return [rank for rank, state in self._ranks.items() if state.status is None]

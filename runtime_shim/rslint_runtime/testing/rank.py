@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 import torch
 import torch.distributed as dist
 
-from rslint_runtime.testing import blocked, faults, interception, measured, program, rendezvous, wire
+from rslint_runtime.testing import blocked, connection, faults, interception, measured, program, rendezvous, wire
 from rslint_runtime.testing.recorder import Recorder
 from rslint_runtime.testing.records import RankError
 from rslint_runtime.testing.stacks import stacks
@@ -39,6 +39,7 @@ def live(
         with lock:
             wire.send(channel, message)
 
+    connection.become_rank()
     _surroundings(request, rank)
     go = threading.Event()
     recorder = Recorder(rank, send, request.run_timeout, request.group_timeout)

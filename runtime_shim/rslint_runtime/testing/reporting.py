@@ -44,8 +44,7 @@ def report(result: RunResult, width: int | None = None) -> str:
     ]
     lines += _faults(result)
     lines += ["", "collectives in the order each rank entered them:", *tables(result, width)]
-    for rank, collectives in sorted(result.unclaimed.items()):
-        lines += [f"never waited for on rank {rank}: {entry} at {entry.place}" for entry in collectives]
+    lines += _forgotten(result)
     for error, ranks in _joined(result.errors).items():
         lines += ["", f"{ranks_as_text(ranks)} raised {error}", _indented(error.traceback)]
         lines += [f"    help: {remedy}" for sign, remedy in _REMEDIES if sign in error.text]
@@ -55,6 +54,14 @@ def report(result: RunResult, width: int | None = None) -> str:
         if text.strip():
             lines += ["", f"output of {ranks_as_text(ranks)}:", _indented(text)]
     return "\n".join(lines)
+
+
+def _forgotten(result: RunResult) -> list[str]:
+    forgotten: dict[str, list[int]] = {}
+    for rank, collectives in result.unclaimed.items():
+        for entry in collectives:
+            forgotten.setdefault(f"{entry} at {entry.place}", []).append(rank)
+    return [f"never waited for on {ranks_as_text(set(ranks))}: {text}" for text, ranks in forgotten.items()]
 
 
 def _faults(result: RunResult) -> list[str]:

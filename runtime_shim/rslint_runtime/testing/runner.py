@@ -13,16 +13,18 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rslint_runtime.testing import connection, measured, wire
+from rslint_runtime.testing import connection, measured, output, wire
 from rslint_runtime.testing.faults import Fault
 from rslint_runtime.testing.functions import Sent, pickled, sent
 from rslint_runtime.testing.monitor import Monitor
 from rslint_runtime.testing.records import RunResult, Unreadable
 
+# Their sockets travel to the fork server in one message, which holds 253 descriptors at most.
+_MOST_RANKS = 128
 # How long nothing may move before a snapshot is taken, and between the two snapshots of a proof.
 _QUIET = 0.03
 # How long it must last when the proof rests on what a backend may wait for (see proof.deadlocked).
@@ -52,25 +54,30 @@ def run_ranks(
     """Call `fn(rank, world_size, *args)` on that many gloo ranks with an initialised default group.
 
     Each rank is a process of its own on this machine, with one thread for torch, forked from a server that
-    has torch imported (started at the first call, 1 to 2 seconds). Each loads the module of `fn` afresh.
+    has torch imported (started at the first call, 1 to 2 seconds). Each loads the module of `fn` afresh: what the
+    caller has changed in it since, by assignment or monkeypatching, ranks do not see.
 
     Args:
-        fn: a function at module level, or `"path/to/file.py:function"` for a file that need not be
-        importable. world_size: number of ranks, 1 to 128.
+        fn: a function, or `"path/to/file.py:function"` for a file that need not be importable. Lambdas and
+            nested functions are rebuilt over the fresh module from copies of what they have captured.
+        world_size: number of ranks, 1 to 128.
         timeout: seconds from the call of `fn` until the outcome is `timeout`. A deadlock is found long
-        before, see `proof`. faults: what to raise where.
-        args: picklable.
+            before, see `proof`.
+        faults: what to raise where.
+        args: picklable, functions included.
         group_timeout: seconds, of the default group. A wait in a group whose own timeout is shorter than
-        `timeout`
-            is never called a deadlock, since it ends by itself.
+            `timeout` is never called a deadlock, since it ends by itself.
+        init_group: False when `fn` calls `torch.distributed.init_process_group` itself. The variables that
+            torchrun sets are set, MASTER_PORT to a port of this run's own.
 
     Raises:
-        RunError: when the program or a fault's target cannot be loaded on a rank.
-        TypeError: when `fn` is not at module level or `args` cannot be pickled.
+        RunError: when torch is not installed, or the program or a fault's target cannot be loaded on a rank.
+        TypeError: when `fn` or `args` cannot be sent to a rank, or `world_size` is no integer.
         ValueError: when `world_size` or a fault's rank is out of range.
     """
-    if not 1 <= world_size <= 128:
-        raise ValueError(f"world_size={world_size}: 1 to 128 ranks fit on one machine")
+    if connection.is_rank():
+        raise RunError("run_ranks was called in a rank; a script keeps it under if __name__ == '__main__':")
+    _check_world_size(world_size)
     for fault in faults:
         if fault.rank >= world_size:
             raise ValueError(
@@ -102,6 +109,13 @@ def run_ranks(
         return _run(request, timeout, len(faults))
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _check_world_size(world_size: int) -> None:
+    if not isinstance(world_size, int) or isinstance(world_size, bool):
+        raise TypeError(f"world_size={world_size!r}: a number of ranks is needed, 1 to {_MOST_RANKS}")
+    if not 1 <= world_size <= _MOST_RANKS:
+        raise ValueError(f"world_size={world_size}: it takes at least 1 rank, and at most {_MOST_RANKS}")
 
 
 def _sent(fn: Callable[..., Any] | str | os.PathLike[str]) -> Sent:
@@ -137,7 +151,7 @@ def _run(request: wire.RunRequest, timeout: float, fault_count: int) -> RunResul
     with connection.run(request) as (control, channels):
         inbox = _Inbox(monitor, control, channels)
         with inbox.selector:
-            _wait_until_ready(monitor, inbox)
+            _wait_until_ready(monitor, inbox, request)
             started = time.monotonic()
             for channel in channels:
                 _send(channel, wire.Go())
@@ -145,7 +159,8 @@ def _run(request: wire.RunRequest, timeout: float, fault_count: int) -> RunResul
             seconds = time.monotonic() - started
             _conclude(monitor, inbox, channels, measured.wanted(request.coverage, request.environment))
     monitor.settle()
-    return monitor.result(_outputs(request), seconds, _unpickled)
+    outputs = {rank: output.read(request.directory, rank) for rank in range(request.world_size)}
+    return monitor.result(outputs, seconds, _unpickled)
 
 
 class _Inbox:
@@ -180,12 +195,15 @@ class _Inbox:
             raise RunError(f"rank {failed} could not start: {detail}")
 
 
-def _wait_until_ready(monitor: Monitor, inbox: _Inbox) -> None:
+def _wait_until_ready(monitor: Monitor, inbox: _Inbox, request: wire.RunRequest) -> None:
     deadline = time.monotonic() + _STARTUP
     while not monitor.all_ready():
         inbox.read()
-        if monitor.decided():
-            raise RunError("a rank's process ended while it loaded the program")
+        for rank, death in monitor.dead().items():
+            said = output.read(request.directory, rank).strip()
+            raise RunError(
+                f"rank {rank} {death} while it loaded the program{f'; it said: {said}' if said else ''}"
+            )
         if time.monotonic() >= deadline:
             raise RunError(f"the ranks did not load the program within {_STARTUP:.0f} s")
 
@@ -236,16 +254,6 @@ def _send(channel: socket.socket, message: wire.Go | wire.Look | wire.Conclude) 
     # A rank that is gone cannot be told anything; the server says so.
     with contextlib.suppress(OSError):
         wire.send(channel, message)
-
-
-def _outputs(request: wire.RunRequest) -> dict[int, str]:
-    return dict(_output_files(request))
-
-
-def _output_files(request: wire.RunRequest) -> Iterator[tuple[int, str]]:
-    for rank in range(request.world_size):
-        path = Path(request.directory) / f"output.{rank}"
-        yield rank, path.read_text("utf-8", "backslashreplace") if path.exists() else ""
 
 
 def _unpickled(value: bytes | None, text: str) -> Any:

@@ -12,12 +12,14 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import importlib
 import os
 import pickle
 import selectors
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -33,8 +35,10 @@ class _Run:
     alive: dict[int, int] = field(default_factory=dict)  # pid -> rank
 
 
-def main(descriptor: int) -> NoReturn:
-    """Serve requests that arrive on the inherited socket `descriptor` until it closes."""
+def main(descriptor: int, modules: Sequence[str]) -> NoReturn:
+    """Import `modules`; then serve requests that arrive on the inherited socket `descriptor` until it closes."""
+    for module in modules:
+        importlib.import_module(module)
     gc.collect()
     gc.freeze()
     server = socket.socket(fileno=descriptor)
@@ -155,7 +159,3 @@ def _kill_group(pid: int) -> None:
 def _say(run: _Run, message: Any) -> None:
     with contextlib.suppress(OSError):
         wire.send(run.control, message)
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]))
