@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -15,10 +15,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 
 @pytest.fixture(autouse=True, scope="module")
-def dynamo_in_the_server() -> Iterator[None]:
+def dynamo_in_the_server() -> None:
     """What DistributedDataParallel and functional collectives import first, a second in every rank otherwise."""
     preload("torch._dynamo")
-    yield
 
 
 def ones(size: int = 2) -> torch.Tensor:

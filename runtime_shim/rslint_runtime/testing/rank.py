@@ -23,7 +23,16 @@ from typing import Any, NoReturn
 import torch
 import torch.distributed as dist
 
-from rslint_runtime.testing import blocked, connection, faults, interception, measured, program, rendezvous, wire
+from rslint_runtime.testing import (
+    blocked,
+    connection,
+    faults,
+    interception,
+    measured,
+    program,
+    rendezvous,
+    wire,
+)
 from rslint_runtime.testing.recorder import Recorder
 from rslint_runtime.testing.records import RankError
 from rslint_runtime.testing.stacks import stacks
@@ -68,6 +77,8 @@ def live(
     _flush()
     if os.getpid() != own_process:
         # A child that the program has forked came out of the function as well.
+        if ended.error is not None:
+            print(ended.error.traceback, file=sys.stderr, flush=True)
         os._exit(0 if ended.error is None else 1)
     recorder.send(replace(ended, unclaimed=recorder.unclaimed()))
     _stay()

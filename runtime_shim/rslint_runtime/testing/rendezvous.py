@@ -25,10 +25,9 @@ def listener(backlog: int) -> socket.socket:
 
 
 def offer(rank: int, world_size: int, bound: socket.socket) -> None:
-    """As under torchrun, `init_process_group` without arguments finds a store that is there already."""
+    """`init_process_group` without arguments finds a store that is there already, as it does under torchrun."""
     host, port = bound.getsockname()
-    os.environ.update(MASTER_ADDR=host, MASTER_PORT=str(port), TORCHELASTIC_USE_AGENT_STORE="True")
-    _keep_rounds_apart(port)
+    os.environ.update(MASTER_ADDR=host, MASTER_PORT=str(port))
     if rank == 0:
         options: dict[str, Any] = {
             "is_master": True,
@@ -38,15 +37,23 @@ def offer(rank: int, world_size: int, bound: socket.socket) -> None:
         _hosted.append(_distributed.TCPStore(host, port, world_size, **options))
     else:
         bound.close()
+    _connect_only(port)
 
 
-def _keep_rounds_apart(port: int) -> None:
-    """A group that is made again, after it was destroyed, must not find what its predecessor left in the store."""
+def _connect_only(offered: int) -> None:
+    """At the offered port, nobody becomes the store's host any more. Other ports are the program's own affair.
+
+    A group that is made again, after it was destroyed, must not find what its predecessor left in the store.
+    """
     original = _rendezvous._create_c10d_store
     rounds = itertools.count(1)
 
-    def create_c10d_store(hostname: str, its_port: int, *args: Any, **kwargs: Any) -> Any:
-        store = original(hostname, its_port, *args, **kwargs)
-        return _distributed.PrefixStore(f"round {next(rounds)}", store) if its_port == port else store
+    def create_c10d_store(
+        hostname: str, port: int, rank: int, world_size: int, timeout: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        if port != offered:
+            return original(hostname, port, rank, world_size, timeout, *args, **kwargs)
+        store = _distributed.TCPStore(hostname, port, world_size, is_master=False, timeout=timeout)
+        return _distributed.PrefixStore(f"round {next(rounds)}", store)
 
     _rendezvous._create_c10d_store = create_c10d_store

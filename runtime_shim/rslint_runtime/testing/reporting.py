@@ -11,6 +11,7 @@ from rslint_runtime.testing.table import tables
 
 _Value = TypeVar("_Value", bound=Hashable)
 _KEPT_LINES = 60
+_NARROWEST = 60
 _WIDEST = 160
 # What an error of torch's says about how the run was asked for, and what to do.
 _REMEDIES = (
@@ -30,9 +31,9 @@ def report(result: RunResult, width: int | None = None) -> str:
 
     Args:
         result: of `run_ranks`.
-        width: of the table, in characters; that of the terminal (or of $COLUMNS) if None.
+        width: of the table, in characters; that of the terminal (or of $COLUMNS) if None; at least 60.
     """
-    width = min(width or shutil.get_terminal_size((100, 24)).columns, _WIDEST)
+    width = max(_NARROWEST, min(width or shutil.get_terminal_size((100, 24)).columns, _WIDEST))
     lines = [f"{result.outcome} after {result.seconds:.2f} s on {result.world_size} ranks"]
     if result.outcome == "mismatch":
         lines.append(f"  {result.detail}")

@@ -100,7 +100,7 @@ def _row(
     number: int, cells: Sequence[str], heads: Sequence[str], column_width: int, side_by_side: bool
 ) -> list[str]:
     if len(set(cells)) == 1 and not side_by_side:
-        return [f"{number:>5}  {cells[0]}"]
+        return [f"{number:>5}  {_cut(cells[0], column_width)}"]
     if side_by_side and len(set(cells)) == 1:
         return [f"{number:>5}  {_cells([cells[0], *('=' for _ in cells[1:])], column_width)}"]
     if side_by_side:
