@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 Outcome = Literal["completed", "failed", "deadlock", "mismatch", "peer_died", "timeout"]
+# The channel of a group's making (see Collective.channel).
+CREATION = "creation"
 OUTCOMES: tuple[str, ...] = get_args(Outcome)
 
 

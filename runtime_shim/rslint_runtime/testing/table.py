@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rslint_runtime.testing.records import Collective, Group, RunResult, ranks_as_text
+from rslint_runtime.testing.records import CREATION, Collective, Group, RunResult, ranks_as_text
 
 # Rows that all ranks have in common and that stay at the beginning and before the parting; rows kept behind it.
 _FIRST_ROWS = 2
@@ -64,6 +64,8 @@ def _columns(result: RunResult, group: Group, channel: str) -> Mapping[tuple[str
             for entry in result.sequences.get(rank, ())
             if (entry.group, entry.channel) == (group, channel)
         ]
+        if not entries and channel not in ("", CREATION):
+            continue  # a message between two others
         cells = [_cell(entry, (rank, entry) in waits) for entry in entries]
         if result.outcome != "completed" and not channel and not (cells and cells[-1].startswith(_WAITS)):
             cells.append(f"[{_short(result.endings.get(rank, 'running'))}]")
