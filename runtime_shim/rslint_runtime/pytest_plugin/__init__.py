@@ -121,7 +121,7 @@ def rslint_ranks(request: pytest.FixtureRequest) -> Ranks:
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     ranks = item.stash.get(_RUNS, None)
-    if ranks is not None and report.when == "call" and report.failed:
+    if ranks is not None and report.failed:
         for number, result in enumerate(ranks.runs, 1):
             report.sections.append((f"rslint_ranks, run {number}: {result.outcome}", result.report()))
     return report

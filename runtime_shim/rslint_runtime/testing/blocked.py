@@ -6,8 +6,9 @@ Python frame says what the thread does; that it really sleeps there, the kernel'
 says, compared between two looks.
 
 A thread inside torch's C++ code (the constructor and backward of DistributedDataParallel, a future's wait) says
-even less. But where it sleeps in a private futex without a timeout, only a thread of this process can wake it, and
-what torch's own threads do there is to finish operations: it waits for one of those that it has issued.
+even less. But where it sleeps in a private futex without a timeout, only a thread of this process can wake it; and
+where all of these sleep as well, torch's own included, what is left to wake them are messages of the operations that
+it has issued: it waits for one of these.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def look(token: int, own_thread: int, unfinished: Callable[[int], tuple[int, ...
             if switches is not None:
                 blocked.append((ident, switches))
         elif frame.f_code.co_filename.startswith(_TORCH) and _waits_for_own_process(native_id):
-            operations, switches = unfinished(ident), _switches_if_asleep(native_id)
+            operations, switches = unfinished(ident), _switches_if_all_sleep()
             if operations and switches is not None:
                 inside_torch.append((ident, switches, operations))
     return Looked(token, tuple(blocked), unknown, tuple(inside_torch))
@@ -82,6 +83,18 @@ def _waits_for_own_process(native_id: int | None) -> bool:
         return False
     operation, timeout = int(arguments[1], 16), int(arguments[3], 16)
     return operation & _FUTEX_COMMAND in _FUTEX_WAITS and bool(operation & _FUTEX_PRIVATE) and timeout == 0
+
+
+def _switches_if_all_sleep() -> int | None:
+    """The context switches of all threads but the calling one, C++ ones included; None unless all are asleep."""
+    total = 0
+    for task in os.listdir("/proc/self/task"):
+        if int(task) != threading.get_native_id():
+            switches = _switches_if_asleep(int(task))
+            if switches is None:
+                return None
+            total += switches
+    return total
 
 
 def _switches_if_asleep(native_id: int | None) -> int | None:

@@ -154,11 +154,12 @@ class Look:
 
 @dataclass(frozen=True)
 class Looked:
-    """Threads that sleep until another thread of the process acts, with their context switches so far.
+    """Threads that sleep until another thread of the process acts.
 
-    `blocked`: in a wait of Python's, without a timeout. `inside_torch`: in a wait of torch's own, also with the
-    numbers of the operations that the thread has issued and that have not finished: one of them is what it waits
-    for. `unknown` is true when Python threads run that were not started through `threading.Thread`.
+    `blocked`: in a wait of Python's, without a timeout, with its context switches so far. `inside_torch`: in a wait of
+    torch's own while all threads of the process sleep, with the context switches of all of them, and the numbers of
+    the operations that the thread has issued and that have not finished: one of them is what it waits for. `unknown`
+    is true when Python threads run that were not started through `threading.Thread`.
     """
 
     token: int
