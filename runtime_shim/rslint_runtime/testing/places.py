@@ -7,16 +7,17 @@ import sysconfig
 from types import FrameType
 
 import torch
+import typing_extensions
 
 _TORCH = f"{torch.__path__[0]}/"
 _OWN = f"{__file__.rsplit('/', 2)[0]}/"
-_SKIPPED = (
-    _TORCH,
-    _OWN,
-    *(f"{sysconfig.get_path('stdlib')}/{name}.py" for name in ("contextlib", "threading")),
+# Around torch's functions there are decorators of these; torch itself needs typing_extensions.
+_WRAPPING = tuple(
+    f"{sysconfig.get_path('stdlib')}/{name}.py" for name in ("contextlib", "threading", "warnings")
 )
+_SKIPPED = (_TORCH, _OWN, typing_extensions.__file__, *_WRAPPING)
 # Frames that only pass a call on and would hide the function the program called.
-_TRANSPARENT = ("c10d_logger.py", "contextlib.py", "threading.py")
+_TRANSPARENT = ("c10d_logger.py", "contextlib.py", "threading.py", "typing_extensions.py", "warnings.py")
 # Modules of torch that hand the Work on to their caller; the others wait for it in C++.
 _HANDING_ON = ("distributed_c10d.py", "_functional_collectives.py")
 
