@@ -16,6 +16,11 @@ import rslint_runtime.testing
 import tomllib
 import torch.distributed  # noqa: F401
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 pytest_plugins = ["pytester"]
 
 # The plugin comes by its entry point where this version is installed, else by name.

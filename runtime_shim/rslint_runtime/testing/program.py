@@ -22,25 +22,24 @@ class NoSuchFunction(LookupError):
 
 def load(request: wire.RunRequest) -> ModuleType:
     """The module of the function under test, and all others whose functions were sent by value."""
-    module = _loaded(request.module_name, Path(request.program), request.rewrites_asserts)
-    for name, path in request.modules:
+    module = _loaded(request.sent.module_name, Path(request.sent.program), request.rewrites_asserts)
+    for name, path in request.sent.modules:
         _loaded(name, Path(path), request.rewrites_asserts)
     return module
 
 
 def function(request: wire.RunRequest, program: ModuleType) -> Any:
     """The function under test."""
-    if request.function is not None:
-        return pickle.loads(request.function)
+    sent = request.sent
+    if sent.pickled is not None:
+        return pickle.loads(sent.pickled)
     found: Any = program
-    for part in request.qualname.split("."):
+    for part in sent.qualname.split("."):
         found = getattr(found, part, None)
     if found is None:
-        raise NoSuchFunction(f"{request.program} has no function {request.qualname!r}")
+        raise NoSuchFunction(f"{sent.program} has no function {sent.qualname!r}")
     if not callable(found):
-        raise NoSuchFunction(
-            f"{request.qualname!r} in {request.program} is a {type(found).__name__}, no function"
-        )
+        raise NoSuchFunction(f"{sent.qualname!r} in {sent.program} is a {type(found).__name__}, no function")
     return found
 
 
