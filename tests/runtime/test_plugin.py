@@ -66,6 +66,23 @@ def test_it(rslint_ranks):
     outcomes(pytester, body, f"--import-mode={mode}").assert_outcomes(passed=1)
 
 
+@pytest.mark.parametrize("mode", ["prepend", "importlib"])
+def test_test_modules_in_packages_run_on_ranks_with_their_relative_imports(
+    pytester: pytest.Pytester, mode: str
+) -> None:
+    package = pytester.mkpydir("package")
+    (package / "helper.py").write_text("BASE = 40\n")
+    (package / "test_inside.py").write_text(
+        "from . import helper\n"
+        "def by_name(rank, world_size): return helper.BASE + rank\n"
+        "def test_it(rslint_ranks):\n"
+        "    assert rslint_ranks(by_name).results == {0: 40, 1: 41}\n"
+        "    assert rslint_ranks(lambda rank, world_size: by_name(rank, 2)).results == {0: 40, 1: 41}\n"
+    )
+    result = pytester.runpytest_inprocess(*PLUGIN, f"--import-mode={mode}", "-p", "no:cacheprovider")
+    result.assert_outcomes(passed=1)
+
+
 def test_a_deadlock_fails_the_test_at_its_own_line_with_the_report(pytester: pytest.Pytester) -> None:
     body = """
 def test_it(rslint_ranks):

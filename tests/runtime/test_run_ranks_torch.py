@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 
@@ -71,6 +72,12 @@ def trains_two_steps(rank: int, world_size: int) -> None:
     model = DistributedDataParallel(torch.nn.Linear(2, 2))
     for _ in range(2):
         model(ones().unsqueeze(0)).sum().backward()
+
+
+def test_what_is_preloaded_is_there_when_a_rank_begins() -> None:
+    assert run_ranks(lambda rank, world_size: "torch._dynamo" in sys.modules, 1).results == {0: True}
+    with pytest.raises(ModuleNotFoundError, match="no module named 'no_such_module'"):
+        preload("torch", "no_such_module.part")
 
 
 def names(result: RunResult, rank: int = 0) -> list[str]:
