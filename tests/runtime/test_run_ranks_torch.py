@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 import torch
@@ -151,6 +153,13 @@ def waits_for_a_future() -> None:
     dist.all_reduce(ones(), async_op=True).get_future().wait()
 
 
+def waits_twice() -> None:
+    work = dist.all_reduce(ones(), async_op=True)
+    with contextlib.suppress(RuntimeError):
+        work.wait(timedelta(seconds=0.2))
+    work.wait()
+
+
 def constructs_ddp() -> None:
     DistributedDataParallel(torch.nn.Linear(2, 2))
 
@@ -164,6 +173,7 @@ def constructs_ddp() -> None:
         receives_and_waits,
         exchanges_in_a_batch,
         waits_for_a_future,
+        waits_twice,
         constructs_ddp,
     ],
 )

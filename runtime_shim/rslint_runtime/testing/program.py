@@ -6,6 +6,7 @@ import ast
 import contextlib
 import importlib
 import importlib.util
+import inspect
 import pickle
 import sys
 from importlib.machinery import ModuleSpec
@@ -17,7 +18,7 @@ from rslint_runtime.testing import wire
 
 
 class NoSuchFunction(LookupError):
-    """The request names a file or function that is not there."""
+    """The request names a file or function that is not there, or cannot be called as ranks call it."""
 
 
 def load(request: wire.RunRequest) -> ModuleType:
@@ -41,6 +42,19 @@ def function(request: wire.RunRequest, program: ModuleType) -> Any:
     if not callable(found):
         raise NoSuchFunction(f"{sent.qualname!r} in {sent.program} is a {type(found).__name__}, no function")
     return found
+
+
+def check_call(function: Any, arguments: tuple[Any, ...]) -> None:
+    """Whether the function can be called like that, told before ranks wait for each other; NoSuchFunction if not."""
+    try:
+        inspect.signature(function).bind(*arguments)
+    except TypeError as error:
+        name = getattr(function, "__qualname__", repr(function))
+        raise NoSuchFunction(
+            f"{name} is called as (rank, world_size, *args), here with {len(arguments)} arguments: {error}"
+        ) from None
+    except ValueError:
+        return  # it has no signature that could be looked at
 
 
 def _loaded(name: str, path: Path, rewrites_asserts: bool) -> ModuleType:

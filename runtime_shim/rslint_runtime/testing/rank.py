@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import functools
+import inspect
 import io
 import os
 import pickle
@@ -140,6 +141,7 @@ def _prepare(
             faults.install(fault, module, functools.partial(recorder.send, wire.Fired(position)))
     # Looked up again: the function under test may be a fault's target itself.
     function = program.function(request, module)
+    program.check_call(function, (rank, request.world_size, *args))
     if request.joins_group:
         _join_group(request, rank)
     return function, args
@@ -162,6 +164,10 @@ def _call(function: Any, args: tuple[Any, ...], recorder: Recorder) -> wire.Ende
     try:
         with interception.Mode(recorder):
             value = function(*args)
+            if inspect.iscoroutine(value):
+                import asyncio
+
+                value = asyncio.run(value)
     except SystemExit as error:
         if error.code in (None, 0):
             return wire.Ended(pickle.dumps(None), "None", None)

@@ -60,7 +60,8 @@ def run_ranks(
 
     Args:
         fn: a function, or `"path/to/file.py:function"` for a file that need not be importable. Lambdas and
-            nested functions are rebuilt over the fresh module from copies of what they have captured.
+            nested functions are rebuilt over the fresh module from copies of what they have captured. What a
+            coroutine function returns is run by `asyncio.run`.
         world_size: number of ranks, 1 to 128.
         timeout: seconds from the call of `fn` until the outcome is `timeout`. A deadlock is found long
             before, see `proof`.
