@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import pickle
 import sys
 import threading
@@ -127,6 +128,19 @@ def test_what_cannot_be_sent_is_named_with_what_to_do() -> None:
     for fn, text in refused:
         with pytest.raises(TypeError, match=text):
             sent(fn)
+
+
+def test_functions_among_the_arguments_go_along(tmp_path: Path) -> None:
+    """Also those of a module that ranks cannot import."""
+    elsewhere = tmp_path / "elsewhere.py"
+    elsewhere.write_text("BASE = 40\ndef made():\n    return lambda value: BASE + value\n")
+    spec = importlib.util.spec_from_file_location("made_elsewhere", elsewhere)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    result = run_ranks(lambda rank, world_size, function: function(rank), 2, args=(module.made(),))
+    assert result.results == {0: 40, 1: 41}, result.report()
 
 
 def test_what_is_no_function_is_said() -> None:

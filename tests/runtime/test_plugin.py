@@ -16,6 +16,11 @@ import rslint_runtime.testing
 import tomllib
 import torch.distributed  # noqa: F401
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 pytest_plugins = ["pytester"]
 
 # The plugin comes by its entry point where this version is installed, else by name.
@@ -59,6 +64,23 @@ def test_it(rslint_ranks):
     assert rslint_ranks(lambda rank, world_size: base, 1).results == {0: base}
 """
     outcomes(pytester, body, f"--import-mode={mode}").assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("mode", ["prepend", "importlib"])
+def test_test_modules_in_packages_run_on_ranks_with_their_relative_imports(
+    pytester: pytest.Pytester, mode: str
+) -> None:
+    package = pytester.mkpydir("package")
+    (package / "helper.py").write_text("BASE = 40\n")
+    (package / "test_inside.py").write_text(
+        "from . import helper\n"
+        "def by_name(rank, world_size): return helper.BASE + rank\n"
+        "def test_it(rslint_ranks):\n"
+        "    assert rslint_ranks(by_name).results == {0: 40, 1: 41}\n"
+        "    assert rslint_ranks(lambda rank, world_size: by_name(rank, 2)).results == {0: 40, 1: 41}\n"
+    )
+    result = pytester.runpytest_inprocess(*PLUGIN, f"--import-mode={mode}", "-p", "no:cacheprovider")
+    result.assert_outcomes(passed=1)
 
 
 def test_a_deadlock_fails_the_test_at_its_own_line_with_the_report(pytester: pytest.Pytester) -> None:

@@ -227,7 +227,7 @@ def test_different_operations_or_shapes_at_one_index_are_a_mismatch(name: str, t
 
 @pytest.mark.parametrize(
     ("name", "detail"),
-    [("killed", "rank 0 was killed by signal 9"), ("exits_hard", "rank 1 exited with status 3")],
+    [("killed", "rank 0 was killed by signal 9 (SIGKILL)"), ("exits_hard", "rank 1 exited with status 3")],
 )
 def test_a_rank_whose_process_ends_is_peer_died(name: str, detail: str) -> None:
     result = run(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -136,6 +137,25 @@ def test_values_and_errors_that_cannot_be_carried_do_not_hide_how_it_went() -> N
     raised = run_ranks(raises, 1)
     assert raised.outcome == "failed"
     assert (raised.errors[0].type_name.rpartition(".")[2], raised.errors[0].text) == ("Wrapped", "<no text>")
+
+
+def test_a_coroutine_function_is_run_to_its_end() -> None:
+    async def serves(rank: int, world_size: int) -> int:
+        await asyncio.gather(asyncio.sleep(0.01), asyncio.to_thread(dist.barrier))
+        return rank
+
+    result = run_ranks(serves, 2)
+    assert result.results == {0: 0, 1: 1}, result.report()
+    assert [entered.operation for entered in result.sequences[1]] == ["barrier"]
+
+
+def test_a_function_that_does_not_take_what_ranks_give_is_said() -> None:
+    def takes_nothing() -> None: ...
+
+    with pytest.raises(
+        RunError, match=r"takes_nothing is called as \(rank, world_size, \*args\), here with 3 arg"
+    ):
+        run_ranks(takes_nothing, 2, args=("one",))
 
 
 def test_a_program_that_ends_the_process_while_it_is_loaded_is_said(tmp_path: Path) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import time
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 import torch
@@ -71,6 +74,12 @@ def trains_two_steps(rank: int, world_size: int) -> None:
     model = DistributedDataParallel(torch.nn.Linear(2, 2))
     for _ in range(2):
         model(ones().unsqueeze(0)).sum().backward()
+
+
+def test_what_is_preloaded_is_there_when_a_rank_begins() -> None:
+    assert run_ranks(lambda rank, world_size: "torch._dynamo" in sys.modules, 1).results == {0: True}
+    with pytest.raises(ModuleNotFoundError, match="no module named 'no_such_module'"):
+        preload("torch", "no_such_module.part")
 
 
 def names(result: RunResult, rank: int = 0) -> list[str]:
@@ -144,6 +153,13 @@ def waits_for_a_future() -> None:
     dist.all_reduce(ones(), async_op=True).get_future().wait()
 
 
+def waits_twice() -> None:
+    work = dist.all_reduce(ones(), async_op=True)
+    with contextlib.suppress(RuntimeError):
+        work.wait(timedelta(seconds=0.2))
+    work.wait()
+
+
 def constructs_ddp() -> None:
     DistributedDataParallel(torch.nn.Linear(2, 2))
 
@@ -157,6 +173,7 @@ def constructs_ddp() -> None:
         receives_and_waits,
         exchanges_in_a_batch,
         waits_for_a_future,
+        waits_twice,
         constructs_ddp,
     ],
 )

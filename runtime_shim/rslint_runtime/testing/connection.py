@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import importlib.util
 import os
 import socket
 import subprocess
@@ -45,9 +46,15 @@ def preload(*modules: str) -> None:
 
     For what the program imports, or torch at the first use of a feature: `torch._dynamo` saves 1 to 2 seconds in each
     rank that uses DistributedDataParallel or functional collectives. They must neither start threads nor look at
-    what differs between ranks while they are imported. A server that runs is replaced.
+    what differs between ranks while they are imported. A server that runs is replaced, so call it before the first run.
+
+    Raises:
+        ModuleNotFoundError: when one of them is not installed.
     """
     global _preloaded
+    for module in modules:
+        if importlib.util.find_spec(module.partition(".")[0]) is None:
+            raise ModuleNotFoundError(f"preload: no module named {module.partition('.')[0]!r}")
     with _lock:
         if not set(modules) <= set(_preloaded):
             _preloaded = tuple(dict.fromkeys((*_preloaded, *modules)))

@@ -33,7 +33,7 @@ class Sent:
         module_name: under which name ranks load that file.
         qualname: where in the module the function stands, or "" if `pickled` holds it.
         pickled: the function by value, else None.
-        modules: name and file of every other module whose functions are in `pickled`.
+        modules: name and file of every module whose functions are in `pickled`.
     """
 
     program: str
@@ -66,18 +66,18 @@ def sent(fn: Callable[..., Any]) -> Sent:
     module_name = _loaded_as(anchor.__module__)
     if isinstance(fn, types.FunctionType) and _found_by_name(fn):
         return Sent(program, module_name, fn.__qualname__, None, ())
-    pickler = _Pickler()
     try:
-        value = pickler.dumps(fn)
+        value, modules = pickled(fn)
     except Exception as error:
         raise TypeError(f"{name} cannot be sent to a rank: {_culprit(fn, error)}") from error
-    pickler.modules.pop(module_name, None)
-    return Sent(program, module_name, "", value, tuple(pickler.modules.items()))
+    return Sent(program, module_name, "", value, modules)
 
 
-def pickled(value: Any) -> bytes:
-    """Like `pickle.dumps`, but takes functions that cannot be imported by name as well."""
-    return _Pickler().dumps(value)
+def pickled(value: Any) -> tuple[bytes, tuple[tuple[str, str], ...]]:
+    """Like `pickle.dumps`, but takes functions that cannot be imported by name; name and file of their modules."""
+    pickler = _Pickler()
+    data = pickler.dumps(value)
+    return data, tuple(pickler.modules.items())
 
 
 def _anchor(fn: Any) -> Any:

@@ -6,6 +6,7 @@ import ast
 import contextlib
 import importlib
 import importlib.util
+import inspect
 import pickle
 import sys
 from importlib.machinery import ModuleSpec
@@ -17,31 +18,43 @@ from rslint_runtime.testing import wire
 
 
 class NoSuchFunction(LookupError):
-    """The request names a file or function that is not there."""
+    """The request names a file or function that is not there, or cannot be called as ranks call it."""
 
 
 def load(request: wire.RunRequest) -> ModuleType:
     """The module of the function under test, and all others whose functions were sent by value."""
-    module = _loaded(request.module_name, Path(request.program), request.rewrites_asserts)
-    for name, path in request.modules:
+    module = _loaded(request.sent.module_name, Path(request.sent.program), request.rewrites_asserts)
+    for name, path in request.sent.modules:
         _loaded(name, Path(path), request.rewrites_asserts)
     return module
 
 
 def function(request: wire.RunRequest, program: ModuleType) -> Any:
     """The function under test."""
-    if request.function is not None:
-        return pickle.loads(request.function)
+    sent = request.sent
+    if sent.pickled is not None:
+        return pickle.loads(sent.pickled)
     found: Any = program
-    for part in request.qualname.split("."):
+    for part in sent.qualname.split("."):
         found = getattr(found, part, None)
     if found is None:
-        raise NoSuchFunction(f"{request.program} has no function {request.qualname!r}")
+        raise NoSuchFunction(f"{sent.program} has no function {sent.qualname!r}")
     if not callable(found):
-        raise NoSuchFunction(
-            f"{request.qualname!r} in {request.program} is a {type(found).__name__}, no function"
-        )
+        raise NoSuchFunction(f"{sent.qualname!r} in {sent.program} is a {type(found).__name__}, no function")
     return found
+
+
+def check_call(function: Any, arguments: tuple[Any, ...]) -> None:
+    """Whether the function can be called like that, told before ranks wait for each other; NoSuchFunction if not."""
+    try:
+        inspect.signature(function).bind(*arguments)
+    except TypeError as error:
+        name = getattr(function, "__qualname__", repr(function))
+        raise NoSuchFunction(
+            f"{name} is called as (rank, world_size, *args), here with {len(arguments)} arguments: {error}"
+        ) from None
+    except ValueError:
+        return  # it has no signature that could be looked at
 
 
 def _loaded(name: str, path: Path, rewrites_asserts: bool) -> ModuleType:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import functools
+import inspect
 import io
 import os
 import pickle
@@ -59,11 +60,7 @@ def live(
     interception.install(recorder)
     try:
         measurements += measured.start(request.coverage)
-        if listener is not None:
-            rendezvous.offer(rank, request.world_size, listener)
-        function, args = _prepare(request, rank, recorder.send)
-        if request.joins_group:
-            _join_group(request, rank)
+        function, args = _prepare(request, rank, recorder, listener)
     except BaseException as error:
         usage = isinstance(error, (faults.FaultTargetError, program.NoSuchFunction))
         recorder.send(wire.NotLoaded(describe(error), usage))
@@ -130,15 +127,24 @@ def _surroundings(request: wire.RunRequest, rank: int) -> None:
     torch.set_num_threads(1)
 
 
-def _prepare(request: wire.RunRequest, rank: int, send: Any) -> tuple[Any, tuple[Any, ...]]:
+def _prepare(
+    request: wire.RunRequest, rank: int, recorder: Recorder, listener: socket.socket | None
+) -> tuple[Any, tuple[Any, ...]]:
+    """The function and its arguments, the faults in place and the default group joined or its store offered."""
+    if listener is not None:
+        rendezvous.offer(rank, request.world_size, listener)
     module = program.load(request)
     program.function(request, module)
     args, injected = pickle.loads(request.arguments)
     for position, fault in enumerate(injected):
         if fault.rank == rank:
-            faults.install(fault, module, functools.partial(send, wire.Fired(position)))
+            faults.install(fault, module, functools.partial(recorder.send, wire.Fired(position)))
     # Looked up again: the function under test may be a fault's target itself.
-    return program.function(request, module), args
+    function = program.function(request, module)
+    program.check_call(function, (rank, request.world_size, *args))
+    if request.joins_group:
+        _join_group(request, rank)
+    return function, args
 
 
 def _join_group(request: wire.RunRequest, rank: int) -> None:
@@ -158,6 +164,10 @@ def _call(function: Any, args: tuple[Any, ...], recorder: Recorder) -> wire.Ende
     try:
         with interception.Mode(recorder):
             value = function(*args)
+            if inspect.iscoroutine(value):
+                import asyncio
+
+                value = asyncio.run(value)
     except SystemExit as error:
         if error.code in (None, 0):
             return wire.Ended(pickle.dumps(None), "None", None)

@@ -156,6 +156,11 @@ class Recorder:
         self.waiting(known.number, timed or known.timed)
         try:
             return function()
+        except BaseException:
+            # It has given up, and may wait once more.
+            with self._lock:
+                self._works[key] = known
+            raise
         finally:
             self.resumed()
 

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,8 @@ def run_ranks(
 
     Args:
         fn: a function, or `"path/to/file.py:function"` for a file that need not be importable. Lambdas and
-            nested functions are rebuilt over the fresh module from copies of what they have captured.
+            nested functions are rebuilt over the fresh module from copies of what they have captured. What a
+            coroutine function returns is run by `asyncio.run`.
         world_size: number of ranks, 1 to 128.
         timeout: seconds from the call of `fn` until the outcome is `timeout`. A deadlock is found long
             before, see `proof`.
@@ -75,30 +77,23 @@ def run_ranks(
         TypeError: when `fn` or `args` cannot be sent to a rank, or `world_size` is no integer.
         ValueError: when `world_size` or a fault's rank is out of range.
     """
-    if connection.is_rank():
-        raise RunError("run_ranks was called in a rank; a script keeps it under if __name__ == '__main__':")
-    _check_world_size(world_size)
+    _check_possible(world_size)
     for fault in faults:
         if fault.rank >= world_size:
             raise ValueError(
                 f"fault on {fault.target!r}: rank {fault.rank} does not exist with world_size={world_size}"
             )
     function = _sent(fn)
-    if importlib.util.find_spec("torch") is None:
-        raise RunError("run_ranks needs torch: pip install 'rslint-runtime[torch]'")
+    arguments, modules = _pickled(tuple(args), tuple(faults))
     directory = tempfile.mkdtemp(prefix="rslint-run-")
     try:
         request = wire.RunRequest(
             world_size=world_size,
-            program=function.program,
-            module_name=function.module_name,
-            qualname=function.qualname,
-            function=function.pickled,
-            modules=function.modules,
+            sent=replace(function, modules=function.modules + modules),
             rewrites_asserts=_rewrites_asserts(function.module_name),
             joins_group=init_group,
             coverage=measured.configuration(),
-            arguments=_pickled(tuple(args), tuple(faults)),
+            arguments=arguments,
             directory=directory,
             working_directory=os.getcwd(),
             search_path=tuple(path or os.getcwd() for path in sys.path),
@@ -111,11 +106,15 @@ def run_ranks(
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _check_world_size(world_size: int) -> None:
+def _check_possible(world_size: int) -> None:
+    if connection.is_rank():
+        raise RunError("run_ranks was called in a rank; a script keeps it under if __name__ == '__main__':")
     if not isinstance(world_size, int) or isinstance(world_size, bool):
         raise TypeError(f"world_size={world_size!r}: a number of ranks is needed, 1 to {_MOST_RANKS}")
     if not 1 <= world_size <= _MOST_RANKS:
         raise ValueError(f"world_size={world_size}: it takes at least 1 rank, and at most {_MOST_RANKS}")
+    if importlib.util.find_spec("torch") is None:
+        raise RunError("run_ranks needs torch: pip install 'rslint-runtime[torch]'")
 
 
 def _sent(fn: Callable[..., Any] | str | os.PathLike[str]) -> Sent:
@@ -139,7 +138,7 @@ def _rewrites_asserts(module_name: str) -> bool:
     return type(getattr(module, "__loader__", None)).__name__ == "AssertionRewritingHook"
 
 
-def _pickled(args: tuple[Any, ...], faults: tuple[Fault, ...]) -> bytes:
+def _pickled(args: tuple[Any, ...], faults: tuple[Fault, ...]) -> tuple[bytes, tuple[tuple[str, str], ...]]:
     try:
         return pickled((args, faults))
     except Exception as error:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from rslint_runtime.testing.functions import Sent
 from rslint_runtime.testing.records import Collective, RankError
 
 HEADER = struct.Struct("!Q")
@@ -21,18 +22,13 @@ HEADER = struct.Struct("!Q")
 class RunRequest:
     """Everything a rank needs before it can call the function under test.
 
-    `program`, `module_name` and `modules` name the files that a rank loads and what they are called there; the
-    function under test is `qualname` in the program, or the pickle `function`. `arguments` is the pickle of
-    (args, faults): both may refer to the program's own classes, so they are unpickled in the rank, after the
-    program is loaded.
+    `arguments` is the pickle of (args, faults): both may refer to the program's own classes, so they are
+    unpickled in the rank, after the program is loaded. With `rewrites_asserts`, asserts of the program tell the values
+    they compared. `coverage` says what is measured, if anything.
     """
 
     world_size: int
-    program: str
-    module_name: str
-    qualname: str
-    function: bytes | None
-    modules: tuple[tuple[str, str], ...]
+    sent: Sent
     rewrites_asserts: bool
     arguments: bytes
     joins_group: bool
