@@ -11,7 +11,7 @@ from tests.docs.page import ROOT, Command, File, carried_out, normalised, rewrit
 PAGE = ROOT / "docs" / "testing.md"
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(650)
 def test_the_page_on_testing_leads_to_a_found_deadlock_and_its_repair(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     printed = []
