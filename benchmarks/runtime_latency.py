@@ -1,4 +1,4 @@
-"""How long a run on two gloo ranks takes, and how soon a deadlock is proven: medians over several runs.
+"""How long a run on gloo ranks takes, and how soon a deadlock is proven: medians over several runs.
 
     python benchmarks/runtime_latency.py [RUNS]
 
@@ -32,15 +32,17 @@ def one_rank_leaves(rank: int, world_size: int) -> None:
 
 def measure(runs: int) -> None:
     """Print the medians and the slowest of `runs` runs, in milliseconds of wall time around `run_ranks`."""
-    for label, function, outcome in (
-        ("first run, server start included", all_reduced, "completed"),
-        ("trivial run", all_reduced, "completed"),
-        ("deadlock, start to verdict", one_rank_leaves, "deadlock"),
+    for label, world_size, function, outcome in (
+        ("first run, server start included", 2, all_reduced, "completed"),
+        ("trivial run", 2, all_reduced, "completed"),
+        ("deadlock, start to verdict", 2, one_rank_leaves, "deadlock"),
+        ("trivial run, 16 ranks", 16, all_reduced, "completed"),
+        ("deadlock, 16 ranks", 16, one_rank_leaves, "deadlock"),
     ):
         seconds = []
         for _ in range(1 if "first" in label else runs):
             started = time.perf_counter()
-            result = run_ranks(function, 2)
+            result = run_ranks(function, world_size)
             seconds.append(time.perf_counter() - started)
             assert result.outcome == outcome, result.report()
         median, slowest = statistics.median(seconds) * 1000, max(seconds) * 1000

@@ -88,3 +88,34 @@ def test_what_an_unknown_thread_has_woken_gets_time_to_say_so(crossed: Monitor) 
     assert not crossed.decided()
     look(crossed, unknown=False, long_quiet=True)
     assert crossed.final()
+
+
+@pytest.fixture
+def inside_torch() -> Monitor:
+    """Rank 0 has issued an all_reduce that rank 1, which has ended, never entered; nobody announced a wait."""
+    monitor = Monitor(2, 0)
+    for rank in range(2):
+        monitor.rank_says(rank, wire.Ready(MAIN))
+    monitor.rank_says(0, entered("all_reduce", 0))
+    monitor.rank_says(1, wire.Ended(None, "", None))
+    return monitor
+
+
+def look_inside(monitor: Monitor, *switches: int, long_quiet: bool) -> None:
+    for token, count in enumerate(switches):
+        monitor.rank_says(0, wire.Looked(token, (), False, ((MAIN, count, (1,)),)))
+        monitor.examine(long_quiet)
+
+
+def test_a_rank_that_sleeps_inside_torch_is_deadlocked_after_a_longer_silence(inside_torch: Monitor) -> None:
+    look_inside(inside_torch, 7, 7, 7, long_quiet=False)
+    assert not inside_torch.decided()
+    look_inside(inside_torch, 7, 7, long_quiet=True)
+    assert inside_torch.final()
+
+
+def test_a_rank_in_which_anything_was_scheduled_between_two_looks_may_come_back(
+    inside_torch: Monitor,
+) -> None:
+    look_inside(inside_torch, 7, 8, 9, 10, long_quiet=True)
+    assert not inside_torch.decided()

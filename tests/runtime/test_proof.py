@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+
+from hypothesis import given
+from hypothesis import strategies as st
 from rslint_runtime.testing.proof import RankState, ThreadState, deadlocked
 from rslint_runtime.testing.records import Collective, Group
 
@@ -70,3 +74,78 @@ def test_what_only_some_backends_wait_for_is_no_proof_by_itself() -> None:
     ranks = {0: rank(in_collective(AB, 1, 0, awaits=()), ab=1), 1: rank(ended=True)}
     assert not deadlocked(ranks)
     assert deadlocked(ranks, any_algorithm=False) == {0}
+
+
+def test_a_wait_inside_cpp_is_for_one_of_the_operations_that_are_not_finished() -> None:
+    """Only when none of them can finish is the thread stuck; and it takes a long look, as nobody announced it."""
+    stuck, may_end = in_collective(AB, 1, 0).collective, in_collective(ABC, 1, 0).collective
+    assert may_end is not None
+
+    def waiting(*others: Collective) -> ThreadState:
+        return ThreadState("main", "waiting", stuck, inferred=True, others=others)
+
+    def ranks(*others: Collective) -> dict[int, RankState]:
+        return {0: rank(waiting(*others), ab=1, abc=1), 1: rank(ended=True, abc=1), 2: rank(RUNNING)}
+
+    assert deadlocked(ranks(), any_algorithm=False) == {0}
+    assert not deadlocked(ranks())
+    assert not deadlocked(ranks(may_end), any_algorithm=False)
+
+
+@st.composite
+def snapshots(draw: st.DrawFn) -> dict[int, RankState]:
+    """Up to four ranks, each ended or with threads that run, are blocked, or wait for some of the others."""
+    size = draw(st.integers(1, 4))
+    groups = [Group(str(number), tuple(range(size))) for number in range(2)]
+
+    def thread(own: int) -> st.SearchStrategy[ThreadState]:
+        peers = [peer for peer in range(size) if peer != own]
+        waits = st.builds(
+            lambda group, index, awaited, timed: ThreadState(
+                "worker",
+                "waiting",
+                Collective("barrier", "", group, "", index, (), tuple(sorted(awaited)), (), "p.py:1"),
+                timed,
+            ),
+            st.sampled_from(groups),
+            st.integers(1, 2),
+            st.frozensets(st.sampled_from(peers)) if peers else st.just(frozenset()),
+            st.booleans(),
+        )
+        return st.sampled_from([RUNNING, BLOCKED]) | waits
+
+    return {
+        own: RankState(
+            draw(st.booleans()),
+            tuple(draw(st.lists(thread(own), min_size=1, max_size=2))),
+            {(group, ""): draw(st.integers(0, 2)) for group in groups},
+        )
+        for own in range(size)
+    }
+
+
+@given(snapshots())
+def test_the_deadlocked_are_the_largest_set_that_nothing_outside_can_set_free(
+    ranks: dict[int, RankState],
+) -> None:
+    """The definition read the other way: a set is stuck if all its threads wait for ended ranks or for itself."""
+
+    def stuck(thread: ThreadState, others: frozenset[int]) -> bool:
+        if thread.status != "waiting" or thread.collective is None:
+            return thread.status == "blocked"
+        missing = [
+            peer
+            for peer in thread.collective.awaits
+            if ranks[peer].entered[(thread.collective.group, "")] < thread.collective.index
+        ]
+        return not thread.timed and any(ranks[peer].ended or peer in others for peer in missing)
+
+    living = [number for number, state in ranks.items() if not state.ended]
+    stuck_sets = [
+        frozenset(chosen)
+        for size in range(len(living) + 1)
+        for chosen in itertools.combinations(living, size)
+        if all(stuck(thread, frozenset(chosen)) for number in chosen for thread in ranks[number].threads)
+    ]
+    assert deadlocked(ranks) == max(stuck_sets, key=len)
+    assert all(found <= deadlocked(ranks) for found in stuck_sets)

@@ -5,6 +5,7 @@ asyncio tasks in every order that matters (`explore`), and functions as the core
 Importing this module imports neither torch nor anything else that is slow.
 """
 
+from rslint_runtime.testing.connection import preload
 from rslint_runtime.testing.explore import Exploration, Scenario, Violation, explore, replay
 from rslint_runtime.testing.faults import Fault
 from rslint_runtime.testing.litmus import LitmusError, Verdict, litmus
@@ -32,6 +33,7 @@ __all__ = [
     "WeakMemory",
     "explore",
     "litmus",
+    "preload",
     "replay",
     "run_ranks",
     "weak_memory",

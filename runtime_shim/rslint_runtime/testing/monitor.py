@@ -7,30 +7,12 @@ ranks unable to move (`rslint_runtime.testing.proof`).
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from rslint_runtime.testing import proof, wire
-from rslint_runtime.testing.proof import RankState, ThreadState
-from rslint_runtime.testing.records import Collective, Group, Outcome, RunResult, Wait
-
-
-@dataclass
-class _Rank:
-    """What one rank has announced so far."""
-
-    threads: dict[int, ThreadState] = field(default_factory=dict)
-    operations: dict[int, Collective] = field(default_factory=dict)
-    entered: dict[tuple[Group, str], int] = field(default_factory=dict)
-    # By thread, the operation it is handing to torch, which may still refuse it.
-    announced: dict[int, Collective] = field(default_factory=dict)
-    ready: bool = False
-    ended: wire.Ended | None = None
-    status: int | None = None
-    looked: wire.Looked | None = None
-    looked_before: wire.Looked | None = None
+from rslint_runtime.testing import proof, slots, wire
+from rslint_runtime.testing.records import Collective, Group, Outcome, RunResult, waits_as_text
+from rslint_runtime.testing.slots import Slot
 
 
 class Monitor:
@@ -39,7 +21,7 @@ class Monitor:
     def __init__(self, world_size: int, fault_count: int) -> None:
         self.version = 0
         self.not_loaded: tuple[int, wire.NotLoaded] | None = None
-        self._ranks = {rank: _Rank() for rank in range(world_size)}
+        self._ranks = {rank: Slot() for rank in range(world_size)}
         self._unfired = set(range(fault_count))
         self._met_unknown_thread = False
         self._outcome: Outcome | None = None
@@ -59,41 +41,34 @@ class Monitor:
                 self.version += 1
                 self._met_unknown_thread = True
             return
+        if isinstance(message, wire.Concluded):
+            state.stacks = message.stacks
+            return
         self.version += 1
         state.looked = state.looked_before = None
+        if isinstance(message, (wire.Entered, wire.Withdrawn)):
+            self._note_operation(rank, state, message)
+        elif isinstance(message, wire.Fired):
+            self._unfired.discard(message.fault)
+        elif isinstance(message, wire.NotLoaded):
+            self.not_loaded = self.not_loaded or (rank, message)
+        elif isinstance(message, wire.Ended):
+            state.ended = message
+        else:
+            slots.note_thread(state, message)
+
+    def _note_operation(self, rank: int, state: Slot, message: wire.Entered | wire.Withdrawn) -> None:
         if isinstance(message, wire.Entered):
             state.operations[message.number] = message.collective
             state.announced[message.thread] = message.collective
             key = (message.collective.group, message.collective.channel)
             state.entered[key] = message.collective.index
             self._compare(rank, message.collective)
-        elif isinstance(message, wire.Withdrawn):
+        else:
             collective = state.operations.pop(message.number)
             state.entered[(collective.group, collective.channel)] -= 1
             state.announced = {at: last for at, last in state.announced.items() if last is not collective}
             self._withdraw(rank, collective)
-        elif isinstance(message, wire.Waiting):
-            thread = state.threads[message.thread]
-            collective = state.operations[message.number]
-            state.announced.pop(message.thread, None)
-            state.threads[message.thread] = ThreadState(thread.name, "waiting", collective, message.timed)
-        elif isinstance(message, wire.Resumed):
-            state.threads[message.thread] = ThreadState(state.threads[message.thread].name, "running")
-        elif isinstance(message, wire.ThreadStarted):
-            if message.replaces is not None:
-                state.threads.pop(message.replaces, None)
-            state.threads[message.thread] = ThreadState(message.name, "running")
-        elif isinstance(message, wire.ThreadEnded):
-            state.threads.pop(message.thread, None)
-        elif isinstance(message, wire.Fired):
-            self._unfired.discard(message.fault)
-        elif isinstance(message, wire.Ready):
-            state.ready = True
-            state.threads[message.thread] = ThreadState("MainThread", "running")
-        elif isinstance(message, wire.NotLoaded):
-            self.not_loaded = self.not_loaded or (rank, message)
-        elif isinstance(message, wire.Ended):
-            state.ended = message
 
     def server_says(self, message: Any) -> None:
         """Take one announcement of the fork server."""
@@ -118,13 +93,34 @@ class Monitor:
             state.status is not None and state.ended is None for state in self._ranks.values()
         )
 
-    def worth_a_look(self) -> list[int]:
-        """The living ranks, once a thread of the run waits: only they can say what else runs in them."""
-        if not any(
+    def worth_a_look(self, long_quiet: bool) -> list[int]:
+        """The living ranks, once a thread of the run waits or may wait: only they can say what runs in them."""
+        waits = any(
             thread.status == "waiting" for state in self._ranks.values() for thread in state.threads.values()
-        ):
+        )
+        if not waits and not (long_quiet and any(state.operations for state in self._ranks.values())):
             return []
-        return [rank for rank, state in self._ranks.items() if state.ended is None and state.status is None]
+        return self.hanging()
+
+    def dead(self) -> dict[int, str]:
+        """Ranks whose process has ended, and how."""
+        return {
+            rank: slots.death(state.status) for rank, state in self._ranks.items() if state.status is not None
+        }
+
+    def living(self) -> list[int]:
+        """Ranks whose process is there, those that have ended and are parked included."""
+        return [rank for rank, state in self._ranks.items() if state.status is None]
+
+    def hanging(self) -> list[int]:
+        """Living ranks that have not ended."""
+        return [rank for rank in self.living() if self._ranks[rank].ended is None]
+
+    def concluded(self, asked: Collection[int]) -> bool:
+        """Whether each of the ranks asked has said where it is, or is gone."""
+        return all(
+            self._ranks[rank].stacks is not None or self._ranks[rank].status is not None for rank in asked
+        )
 
     def examine(self, long_quiet: bool) -> None:
         """Nothing was announced for a while: look for a mismatch, and for ranks that can never move again."""
@@ -132,7 +128,7 @@ class Monitor:
             self._settle_mismatch()
         if self._outcome is not None or (self._met_unknown_thread and not long_quiet):
             return
-        snapshot = self._snapshot()
+        snapshot = slots.snapshot(self._ranks)
         found = proof.deadlocked(snapshot) or (
             proof.deadlocked(snapshot, any_algorithm=False) if long_quiet else frozenset()
         )
@@ -142,7 +138,9 @@ class Monitor:
         if found and suspects == self._suspects:
             self._outcome = "deadlock"
             self._deadlocked = found
-            self._detail = "; ".join(str(wait) for wait in self._waits() if wait.rank in found)
+            self._detail = "; ".join(
+                waits_as_text(wait for wait in slots.waits(self._ranks) if wait.rank in found)
+            )
         self._suspects = suspects
 
     def time_is_up(self, run_timeout: bool) -> None:
@@ -150,10 +148,16 @@ class Monitor:
         self._settle_mismatch()
         if self._outcome is None and run_timeout and not self.decided():
             self._outcome = "timeout"
-            self._detail = (
-                "; ".join(str(wait) for wait in self._waits())
-                or "no rank waits in a collective that was seen"
-            )
+            self._detail = self._unfinished()
+
+    def _unfinished(self) -> str:
+        """Why the time was not enough, as far as it is known."""
+        waits = waits_as_text(slots.waits(self._ranks)) or ["no rank waits in a collective that was seen"]
+        raised = [f"rank {rank} raised {failure}" for rank, failure in self._failures()]
+        return "; ".join([*waits, *raised])
+
+    def _failures(self) -> list[tuple[int, str]]:
+        return [(rank, slots.failure(state)) for rank, state in self._ranks.items() if slots.failure(state)]
 
     def settle(self) -> None:
         """Decide what is still undecided when the run is over."""
@@ -165,15 +169,15 @@ class Monitor:
             for rank, state in self._ranks.items()
             if state.status is not None and not state.ended
         }
-        raised = [rank for rank, state in self._ranks.items() if state.ended and _failure(state.ended)]
+        raised = self._failures()
         if dead:
             self._outcome = "peer_died"
             self._detail = "; ".join(
-                f"rank {rank} {_death(status)}" for rank, status in dead.items() if status is not None
+                f"rank {rank} {slots.death(status)}" for rank, status in dead.items() if status is not None
             )
         elif raised:
             self._outcome = "failed"
-            self._detail = "; ".join(f"rank {rank}: {_failure(self._ranks[rank].ended)}" for rank in raised)
+            self._detail = "; ".join(f"rank {rank}: {failure}" for rank, failure in raised)
         else:
             self._outcome = "completed"
 
@@ -190,12 +194,19 @@ class Monitor:
                 rank: unpickled(end.value, end.text) for rank, end in ended.items() if end.error is None
             },
             errors={rank: end.error for rank, end in ended.items() if end.error is not None},
-            waiting=self._waits(),
+            waiting=slots.waits(self._ranks),
             sequences={rank: tuple(state.operations.values()) for rank, state in self._ranks.items()},
             output=output,
             detail=self._detail,
             unfired=tuple(sorted(self._unfired)),
             seconds=seconds,
+            unclaimed={
+                rank: tuple(self._ranks[rank].operations[number] for number in end.unclaimed)
+                for rank, end in ended.items()
+                if end.unclaimed
+            },
+            stacks={rank: state.stacks for rank, state in self._ranks.items() if state.stacks},
+            endings={rank: slots.ending(state) for rank, state in self._ranks.items()},
         )
 
     def _compare(self, rank: int, collective: Collective) -> None:
@@ -231,64 +242,6 @@ class Monitor:
             f"rank {rank} runs {_short(other)} at {other.place}"
         )
 
-    def _snapshot(self) -> dict[int, RankState]:
-        return {
-            rank: RankState(
-                ended=state.ended is not None or state.status is not None,
-                threads=_seen_threads(state),
-                entered=dict(state.entered),
-            )
-            for rank, state in self._ranks.items()
-        }
-
-    def _waits(self) -> tuple[Wait, ...]:
-        snapshot = self._snapshot()
-        waits: list[Wait] = []
-        for rank, state in snapshot.items():
-            for thread in state.threads:
-                if thread.collective is None or state.ended:
-                    continue
-                missing = proof.missing(thread.collective, snapshot, any_algorithm=False)
-                reasons = tuple((peer, self._doing(peer)) for peer in missing)
-                waits.append(Wait(rank, thread.name, thread.collective, reasons))
-        return tuple(waits)
-
-    def _doing(self, rank: int) -> str:
-        state = self._ranks[rank]
-        if state.ended is not None:
-            failure = _failure(state.ended)
-            return f"raised {failure}" if failure else "ended"
-        if state.status is not None:
-            return _death(state.status)
-        waits = [str(thread.collective) for thread in state.threads.values() if thread.collective is not None]
-        return f"waits in {waits[0]}" if waits else "running"
-
-
-def _seen_threads(state: _Rank) -> tuple[ThreadState, ...]:
-    """The announced threads, marked those found blocked inside the process twice and not scheduled between.
-
-    Until the rank has answered, and when it has threads that were not started through `threading`, something
-    unannounced may be running in it.
-    """
-    before, now = state.looked_before, state.looked
-    if before is None or now is None or now.unknown:
-        return (*state.threads.values(), ThreadState("not announced", "running"))
-    idents = {ident for ident, _ in set(before.blocked) & set(now.blocked)}
-    return tuple(
-        replace(thread, status="blocked") if thread.status == "running" and ident in idents else thread
-        for ident, thread in state.threads.items()
-    )
-
 
 def _short(collective: Collective) -> str:
     return " ".join((collective.operation, *collective.signature))
-
-
-def _failure(ended: wire.Ended | None) -> str:
-    return str(ended.error) if ended is not None and ended.error is not None else ""
-
-
-def _death(status: int) -> str:
-    if os.WIFSIGNALED(status):
-        return f"was killed by signal {os.WTERMSIG(status)}"
-    return f"exited with status {os.WEXITSTATUS(status)}"

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from rslint_runtime.testing.records import Group
+from rslint_runtime.testing.records import CREATION, Group
 
 _NAMES = {
     "allreduce_": "all_reduce",
@@ -84,7 +84,7 @@ def default_group_name() -> str:
 def creation(name: str, members: tuple[int, ...], rank: int) -> Operation:
     """The creation of a group: its members wait for each other, all other ranks only pass through."""
     others = tuple(member for member in members if member != rank) if rank in members else ()
-    return Operation("new_group", Group(name, members), "creation", (), others, (), None, bool(others))
+    return Operation("new_group", Group(name, members), CREATION, (), others, (), None, bool(others))
 
 
 def describe(schema: Any, args: tuple[Any, ...], kwargs: dict[str, Any], rank: int) -> Operation | None:

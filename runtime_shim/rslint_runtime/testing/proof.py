@@ -24,12 +24,18 @@ from rslint_runtime.testing.records import Collective, Group
 
 @dataclass(frozen=True)
 class ThreadState:
-    """A thread: running, waiting in `collective`, or blocked until another thread of its rank acts."""
+    """A thread: running, waiting in `collective`, or blocked until another thread of its rank acts.
+
+    A wait inside C++ is not announced but inferred from a thread that sleeps (see `blocked`). It is for
+    `collective` or for one of the `others`, which of them is not known.
+    """
 
     name: str
     status: Literal["running", "waiting", "blocked"]
     collective: Collective | None = None
     timed: bool = False
+    inferred: bool = False
+    others: tuple[Collective, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,8 +51,8 @@ def deadlocked(ranks: Mapping[int, RankState], *, any_algorithm: bool = True) ->
     """The ranks that can never move again.
 
     With `any_algorithm` only those waits count that every implementation of the collective has (a receiver's
-    for the root of its broadcast). Without, also those a backend may have; that is no proof by itself, so the
-    caller must have seen that nothing moves.
+    for the root of its broadcast). Without, also those a backend may have, and waits that are inferred; that is no
+    proof by itself, so the caller must have seen that nothing moves.
     """
     movable: set[int] = set()
     while True:
@@ -76,6 +82,9 @@ def _can_move(
 ) -> bool:
     if thread.status != "waiting" or thread.collective is None:
         return thread.status == "running"
-    if thread.timed:
+    if thread.timed or (thread.inferred and any_algorithm):
         return True
-    return all(peer in movable for peer in missing(thread.collective, ranks, any_algorithm=any_algorithm))
+    return any(
+        all(peer in movable for peer in missing(collective, ranks, any_algorithm=any_algorithm))
+        for collective in (thread.collective, *thread.others)
+    )

@@ -9,8 +9,7 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import functools
-import importlib
-import importlib.util
+import inspect
 import io
 import os
 import pickle
@@ -18,47 +17,67 @@ import socket
 import sys
 import threading
 import traceback
+from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
-from types import ModuleType
 from typing import Any, NoReturn
 
 import torch
 import torch.distributed as dist
 
-from rslint_runtime.testing import blocked, faults, wire
+from rslint_runtime.testing import (
+    blocked,
+    connection,
+    faults,
+    interception,
+    measured,
+    program,
+    rendezvous,
+    wire,
+)
 from rslint_runtime.testing.recorder import Recorder
 from rslint_runtime.testing.records import RankError
+from rslint_runtime.testing.stacks import stacks
 
 
-def live(request: wire.RunRequest, rank: int, channel: socket.socket) -> NoReturn:
-    """Be the rank; never returns."""
+def live(
+    request: wire.RunRequest, rank: int, channel: socket.socket, listener: socket.socket | None
+) -> NoReturn:
+    """Be the rank; never returns. `listener` is there when the program joins its group itself."""
     lock = threading.Lock()
 
     def send(message: Any) -> None:
         with lock:
             wire.send(channel, message)
 
+    connection.become_rank()
     _surroundings(request, rank)
     go = threading.Event()
-    # Started before the recorder wraps Thread.start: it is no thread of the program.
-    threading.Thread(target=_answer, args=(channel, send, go), daemon=True, name="rslint-runtime").start()
     recorder = Recorder(rank, send, request.run_timeout, request.group_timeout)
-    recorder.install()
+    measurements: list[Any] = []
+    answer = functools.partial(_answer, channel, recorder, go, measurements)
+    # Started before Thread.start is wrapped: it is no thread of the program.
+    threading.Thread(target=answer, daemon=True, name="rslint-runtime").start()
+    interception.install(recorder)
     try:
-        function, args = _prepare(request, rank, send)
-        _join_group(request, rank)
+        measurements += measured.start(request.coverage)
+        function, args = _prepare(request, rank, recorder, listener)
     except BaseException as error:
-        usage = isinstance(error, (faults.FaultTargetError, _NoSuchFunction))
-        send(wire.NotLoaded(describe(error), usage))
+        usage = isinstance(error, (faults.FaultTargetError, program.NoSuchFunction))
+        recorder.send(wire.NotLoaded(describe(error), usage))
         _stay()
-    send(wire.Ready(threading.get_ident()))
+    recorder.send(wire.Ready(threading.get_ident()))
     go.wait()
     recorder.begin()
+    own_process = os.getpid()
     ended = _call(function, (rank, request.world_size, *args), recorder)
     recorder.close()
     _flush()
-    send(ended)
+    if os.getpid() != own_process:
+        # A child that the program has forked came out of the function as well.
+        if ended.error is not None:
+            print(ended.error.traceback, file=sys.stderr, flush=True)
+        os._exit(0 if ended.error is None else 1)
+    recorder.send(replace(ended, unclaimed=recorder.unclaimed()))
     _stay()
 
 
@@ -80,10 +99,6 @@ def _qualified(kind: type) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-class _NoSuchFunction(LookupError):
-    pass
-
-
 def _surroundings(request: wire.RunRequest, rank: int) -> None:
     output = os.open(f"{request.directory}/output.{rank}", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(output, 1)
@@ -100,51 +115,36 @@ def _surroundings(request: wire.RunRequest, rank: int) -> None:
     os.environ.clear()
     os.environ.update(request.environment)
     os.environ.update(
-        RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(request.world_size), GLOO_SOCKET_IFNAME="lo"
+        RANK=str(rank),
+        LOCAL_RANK=str(rank),
+        GROUP_RANK="0",
+        WORLD_SIZE=str(request.world_size),
+        LOCAL_WORLD_SIZE=str(request.world_size),
+        GLOO_SOCKET_IFNAME="lo",
     )
     os.chdir(request.working_directory)
     sys.path[:] = request.search_path
     torch.set_num_threads(1)
 
 
-def _prepare(request: wire.RunRequest, rank: int, send: Any) -> tuple[Any, tuple[Any, ...]]:
-    program = _load(request)
-    function: Any = program
-    for part in request.qualname.split("."):
-        function = getattr(function, part, None)
-    if function is None:
-        raise _NoSuchFunction(f"{request.program} has no function {request.qualname!r}")
+def _prepare(
+    request: wire.RunRequest, rank: int, recorder: Recorder, listener: socket.socket | None
+) -> tuple[Any, tuple[Any, ...]]:
+    """The function and its arguments, the faults in place and the default group joined or its store offered."""
+    if listener is not None:
+        rendezvous.offer(rank, request.world_size, listener)
+    module = program.load(request)
+    program.function(request, module)
     args, injected = pickle.loads(request.arguments)
     for position, fault in enumerate(injected):
         if fault.rank == rank:
-            faults.install(fault, program, functools.partial(send, wire.Fired(position)))
+            faults.install(fault, module, functools.partial(recorder.send, wire.Fired(position)))
     # Looked up again: the function under test may be a fault's target itself.
-    function = program
-    for part in request.qualname.split("."):
-        function = getattr(function, part)
+    function = program.function(request, module)
+    program.check_call(function, (rank, request.world_size, *args))
+    if request.joins_group:
+        _join_group(request, rank)
     return function, args
-
-
-def _load(request: wire.RunRequest) -> ModuleType:
-    """The program's module: by name where that leads to the same file, else from the file."""
-    path = Path(request.program)
-    if request.module_name != "__mp_main__":
-        try:
-            spec = importlib.util.find_spec(request.module_name)
-        except (ImportError, ValueError):
-            spec = None
-        if spec is not None and spec.origin is not None and Path(spec.origin).resolve() == path.resolve():
-            return importlib.import_module(request.module_name)
-    spec = importlib.util.spec_from_file_location(request.module_name, path)
-    if spec is None or spec.loader is None:
-        raise _NoSuchFunction(f"{path} is no Python file")
-    sys.path.insert(0, str(path.parent))
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[request.module_name] = module
-    if request.module_name == "__mp_main__":
-        sys.modules["__main__"] = module  # classes of the caller's script were pickled under this name
-    spec.loader.exec_module(module)
-    return module
 
 
 def _join_group(request: wire.RunRequest, rank: int) -> None:
@@ -162,8 +162,12 @@ def _join_group(request: wire.RunRequest, rank: int) -> None:
 
 def _call(function: Any, args: tuple[Any, ...], recorder: Recorder) -> wire.Ended:
     try:
-        with recorder.mode():
+        with interception.Mode(recorder):
             value = function(*args)
+            if inspect.iscoroutine(value):
+                import asyncio
+
+                value = asyncio.run(value)
     except SystemExit as error:
         if error.code in (None, 0):
             return wire.Ended(pickle.dumps(None), "None", None)
@@ -196,7 +200,9 @@ def _join_threads() -> None:
             thread.join()
 
 
-def _answer(channel: socket.socket, send: Any, go: threading.Event) -> None:
+def _answer(
+    channel: socket.socket, recorder: Recorder, go: threading.Event, measurements: list[Any]
+) -> NoReturn:
     """Answer the caller's questions; leave when it is gone."""
     while True:
         try:
@@ -206,7 +212,11 @@ def _answer(channel: socket.socket, send: Any, go: threading.Event) -> None:
         if isinstance(question, wire.Go):
             go.set()
         elif isinstance(question, wire.Look):
-            send(blocked.look(question.token, threading.get_ident()))
+            recorder.send(blocked.look(question.token, threading.get_ident(), recorder.unfinished))
+        elif isinstance(question, wire.Conclude):
+            for measurement in measurements:
+                measurement.save()
+            recorder.send(wire.Concluded(stacks(threading.get_ident())))
 
 
 def _flush() -> None:

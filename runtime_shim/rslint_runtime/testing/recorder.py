@@ -5,37 +5,43 @@ ProcessGroup methods, object collectives and DDP's backward have in common, also
 the recording began. Waiting happens in `Work.wait`, group creation in `_new_process_group_helper`; those two
 are wrapped. Dispatch modes are per thread, so every thread that `threading.Thread` starts enters its own.
 
-Not seen: collectives issued by C++ threads, waits on `Work.get_future()`, waits on a store, waits inside C++
-(DDP's constructor and backward). A hang there has no proof and ends as `timeout`.
+Waits inside C++ (DDP's constructor and backward) announce nothing; `blocked` finds them by what the thread does and
+by the operations it has not finished.
+
+Not seen: collectives issued by C++ threads, waits on a store. A hang there has no proof and ends as `timeout`.
 """
 
 from __future__ import annotations
 
 import itertools
-import sys
-import sysconfig
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from types import FrameType
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch.distributed import distributed_c10d
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from rslint_runtime.testing import operators, wire
+from rslint_runtime.testing import operators, places, wire
 from rslint_runtime.testing.records import Collective, Group
 
-_NAMESPACES = ("c10d::", "_c10d_functional::")
-_SKIPPED = (
-    f"{torch.__path__[0]}/",
-    f"{__file__.rsplit('/', 2)[0]}/",
-    *(f"{sysconfig.get_path('stdlib')}/{name}.py" for name in ("contextlib", "threading")),
-)
-# Frames that only pass a call on and would hide the function the program called.
-_TRANSPARENT = ("c10d_logger.py", "contextlib.py", "threading.py", __file__)
+# Before it is wrapped: the recorder's own questions are not the program's.
+_is_completed: Any = dist.Work.is_completed
+
+
+@dataclass(frozen=True)
+class _Issued:
+    """A Work that nobody has waited for yet, the number of its operation and the thread that began it.
+
+    `handle` is what the program waits for, the Work or its future. It is kept so that its id stays its own.
+    """
+
+    work: Any
+    number: int
+    timed: bool
+    thread: int
+    handle: Any
 
 
 class Recorder:
@@ -54,21 +60,16 @@ class Recorder:
         self._lock = threading.RLock()
         self._numbers = itertools.count(1)
         self._counts: dict[tuple[Group, str], int] = {}
-        self._works: dict[int, tuple[Any, int, bool]] = {}
+        self._works: dict[int, _Issued] = {}
         self._results: dict[int, tuple[int, bool]] = {}
+        # Numbers of operations whose handle the program has and has not asked; in order.
+        self._unclaimed: dict[int, None] = {}
         self._timed_groups: set[str] = set()
         self._default_timed = group_timeout < run_timeout
+        # A rank that destroys its groups keeps their connections, as one that ends does (see rank.py).
+        self.groups: list[Any] = []
         self._begun = False
         self._closed = False
-
-    def install(self) -> None:
-        """Wrap what is process-wide, before the program is loaded and can start threads."""
-        _wrap_work_wait(self)
-        _wrap_group_creation(self)
-        _wrap_thread_start(self)
-
-    def mode(self) -> TorchDispatchMode:
-        return _Mode(self)
 
     def begin(self) -> None:
         """The program's function is called next; the making of the default group is not part of it."""
@@ -79,12 +80,18 @@ class Recorder:
         with self._lock:
             self._closed = True
 
+    def forked(self) -> None:
+        """In a child that the program has forked: it is no rank, and what it does is not this rank's doing."""
+        self._lock = threading.RLock()
+        self._begun = False
+        self._send = lambda message: None
+
     def send(self, message: Any) -> None:
         self._send(message)
 
     def enter(self, operation: operators.Operation) -> int:
         """Record and announce an operation; returns its number."""
-        place, call = _place()
+        place, call = places.place()
         with self._lock:
             closed = self._closed
             if not closed:
@@ -139,15 +146,21 @@ class Recorder:
         return result
 
     def wait(self, key: int, timed: bool, function: Callable[[], Any]) -> Any:
-        """Run a blocking wait on a remembered Work."""
+        """Run a blocking wait on a remembered Work or future, `key` being its id."""
         with self._lock:
             known = self._works.pop(key, None)
+            if known is not None:
+                self._unclaimed.pop(known.number, None)
         if known is None:
             return function()
-        _, number, own_timeout = known
-        self.waiting(number, timed or own_timeout)
+        self.waiting(known.number, timed or known.timed)
         try:
             return function()
+        except BaseException:
+            # It has given up, and may wait once more.
+            with self._lock:
+                self._works[key] = known
+            raise
         finally:
             self.resumed()
 
@@ -155,6 +168,8 @@ class Recorder:
         """Run a blocking wait on the result of a functional collective."""
         with self._lock:
             known = self._results.pop(_storage(tensor), None)
+            if known is not None:
+                self._unclaimed.pop(known[0], None)
         if known is None:
             return function()
         self.waiting(*known)
@@ -162,6 +177,26 @@ class Recorder:
             return function()
         finally:
             self.resumed()
+
+    def unfinished(self, thread: int) -> tuple[int, ...]:
+        """Numbers of the operations that this thread has issued and that still run; none if one may give up."""
+        with self._lock:
+            issued = [known for known in self._works.values() if known.thread == thread]
+            running = [known for known in issued if not _is_completed(known.work)]
+        return () if any(known.timed for known in running) else tuple(known.number for known in running)
+
+    def claimed(self, key: int, future: Any = None) -> None:
+        """The program has asked a Work how it stands, or for its future: it does not forget it."""
+        with self._lock:
+            known = self._works.get(key)
+            if known is not None:
+                self._unclaimed.pop(known.number, None)
+                if future is not None:
+                    self._works[id(future)] = replace(known, handle=future)
+
+    def unclaimed(self) -> tuple[int, ...]:
+        """Numbers of the operations that the program began and never waited for."""
+        return tuple(self._unclaimed)
 
     def note_group_timeout(self, name: str, timeout: timedelta | None) -> None:
         if timeout is not None and timeout.total_seconds() < self._run_timeout:
@@ -183,128 +218,19 @@ class Recorder:
                     # pybind11 hands out one Python object per Work while that object lives; keeping it alive
                     # makes its identity the link between this operator and the later call of Work.wait.
                     work = work_type.unbox(value)
-                    self._works[id(work)] = (work, number, timed)
+                    self._works[id(work)] = _Issued(work, number, timed, threading.get_ident(), work)
                 elif isinstance(value, torch.Tensor):
                     self._results[_storage(value)] = (number, timed)
+                else:
+                    continue
+                if places.handed_to_program():
+                    self._unclaimed[number] = None
 
     def _forget_finished(self) -> None:
         if len(self._works) > 64:
-            self._works = {key: entry for key, entry in self._works.items() if not entry[0].is_completed()}
+            self._works = {key: known for key, known in self._works.items() if not _is_completed(known.work)}
         if len(self._results) > 4096:
             self._results.clear()
-
-
-class _Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    def __init__(self, recorder: Recorder) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._recorder = recorder
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        # torch would import all of torch._dynamo, a second in every rank, to keep the handler from being
-        # compiled.
-        return False
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        arguments = kwargs or {}
-        name: str = func._schema.name
-        if not name.startswith(_NAMESPACES):
-            pending = _pending_result(args) if types else None
-            if pending is not None:
-                return self._recorder.wait_for_result(pending, lambda: func(*args, **arguments))
-            return func(*args, **arguments)
-        if name == "_c10d_functional::wait_tensor":
-            return self._recorder.wait_for_result(args[0], lambda: func(*args, **arguments))
-        operation = operators.describe(func._schema, args, arguments, self._recorder.rank)
-        if operation is None:
-            return func(*args, **arguments)
-        return self._recorder.run(operation, lambda: func(*args, **arguments))
-
-
-def _wrap_work_wait(recorder: Recorder) -> None:
-    work_type: Any = dist.Work
-    original = work_type.wait
-
-    def wait(self: Any, *args: Any, **kwargs: Any) -> Any:
-        timeout = args[0] if args else kwargs.get("timeout")
-        timed = isinstance(timeout, timedelta) and timeout.total_seconds() > 0
-        return recorder.wait(id(self), timed, lambda: original(self, *args, **kwargs))
-
-    work_type.wait = wait
-
-
-def _wrap_group_creation(recorder: Recorder) -> None:
-    # new_group, new_subgroups, split_group and DeviceMesh all come through here, whatever name they were
-    # imported under; it is also where the members, and only they, wait for each other.
-    module: Any = distributed_c10d
-    original = module._new_process_group_helper
-
-    def new_process_group_helper(
-        group_size: int, group_rank: int | None, ranks: Any, *args: Any, **kwargs: Any
-    ) -> Any:
-        name = kwargs["group_name"] if "group_name" in kwargs else args[2]
-        members = tuple(ranks) or tuple(range(group_size))
-        operation = operators.creation(str(name), members, recorder.rank)
-        recorder.note_group_timeout(str(name), kwargs.get("timeout"))
-        return recorder.run(operation, lambda: original(group_size, group_rank, ranks, *args, **kwargs))
-
-    module._new_process_group_helper = new_process_group_helper
-
-
-def _wrap_thread_start(recorder: Recorder) -> None:
-    thread_type: Any = threading.Thread
-    start = thread_type.start
-    keys = itertools.count(1)
-
-    def recorded_start(self: threading.Thread) -> None:
-        # A thread has no identifier before it runs; a negative stand-in keeps it known from before its first
-        # step.
-        stand_in = -next(keys)
-        run = self.run
-
-        def recorded_run() -> None:
-            recorder.send(wire.ThreadStarted(threading.get_ident(), self.name, stand_in))
-            try:
-                with recorder.mode():
-                    run()
-            finally:
-                recorder.send(wire.ThreadEnded(threading.get_ident()))
-
-        self.run = recorded_run  # type: ignore[method-assign]
-        recorder.send(wire.ThreadStarted(stand_in, self.name, None))
-        try:
-            start(self)
-        except BaseException:
-            recorder.send(wire.ThreadEnded(stand_in))
-            raise
-
-    thread_type.start = recorded_start
-
-
-def _place() -> tuple[str, str]:
-    """`file:line` of the innermost frame of the program, and the library function it called."""
-    frame: FrameType | None = sys._getframe(2)
-    call = ""
-    while frame is not None:
-        filename = frame.f_code.co_filename
-        if not filename.startswith(_SKIPPED):
-            return f"{filename}:{frame.f_lineno}", call
-        if not filename.endswith(_TRANSPARENT):
-            call = frame.f_code.co_name
-            if call == "__exit__":
-                call = type(frame.f_locals.get("self")).__name__  # a context manager's own name says more
-        frame = frame.f_back
-    return "?", call
-
-
-def _pending_result(args: tuple[Any, ...]) -> torch.Tensor | None:
-    """The first argument that is a functional collective's result not yet waited for: using it waits."""
-    for value in args:
-        for item in value if isinstance(value, (list, tuple)) else (value,):
-            if type(item).__name__ == "AsyncCollectiveTensor" and not item.completed:
-                result: torch.Tensor = item
-                return result
-    return None
 
 
 def _storage(tensor: torch.Tensor) -> int:

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
 
 Outcome = Literal["completed", "failed", "deadlock", "mismatch", "peer_died", "timeout"]
+# The channel of a group's making (see Collective.channel).
+CREATION = "creation"
+OUTCOMES: tuple[str, ...] = get_args(Outcome)
+
+
+def expected_outcomes(expect: str | Collection[str] | None) -> tuple[str, ...]:
+    """The outcomes that `expect` names, all if None; ValueError for what is none."""
+    outcomes = OUTCOMES if expect is None else (expect,) if isinstance(expect, str) else tuple(expect)
+    for outcome in outcomes:
+        if outcome not in OUTCOMES:
+            raise ValueError(f"expect={outcome!r} is no outcome; there are {', '.join(OUTCOMES)}")
+    return outcomes
 
 
 @dataclass(frozen=True)
@@ -18,6 +30,9 @@ class Group:
 
     def __str__(self) -> str:
         label = "default group" if self.name in ("0", "default_pg") else f"group {self.name}"
+        first, last = self.ranks[0], self.ranks[-1]
+        if len(self.ranks) > 4 and self.ranks == tuple(range(first, last + 1)):
+            return f"{label} [{first}-{last}]"
         return f"{label} {list(self.ranks)}"
 
 
@@ -78,7 +93,8 @@ class RankError:
         return type_name in self.bases
 
     def __str__(self) -> str:
-        return f"{self.type_name}: {self.text}" if self.text else self.type_name
+        first_line = self.text.partition("\n")[0]
+        return f"{self.type_name}: {first_line}" if first_line else self.type_name
 
 
 @dataclass(frozen=True)
@@ -99,11 +115,35 @@ class Wait:
     missing: tuple[tuple[int, str], ...]
 
     def __str__(self) -> str:
-        thread = "" if self.thread == "MainThread" else f" (thread {self.thread})"
-        for_whom = "; ".join(f"rank {rank} ({why})" for rank, why in self.missing) or "its peers to finish it"
-        return (
-            f"rank {self.rank}{thread} waits in {self.collective} at {self.collective.place} for {for_whom}"
-        )
+        return waits_as_text([self])[0]
+
+
+def waits_as_text(waits: Iterable[Wait]) -> list[str]:
+    """One line for each thread that waits; ranks that wait at one place for the same stand in one line."""
+    joined: dict[str, list[int]] = {}
+    for wait in waits:
+        thread = "" if wait.thread == "MainThread" else f" (thread {wait.thread})"
+        for_whom = "; ".join(f"rank {rank} ({why})" for rank, why in wait.missing) or "its peers to finish it"
+        text = f"{wait.collective} at {wait.collective.place} for {for_whom}"
+        joined.setdefault(f"{thread}\0{text}", []).append(wait.rank)
+    lines = []
+    for key, ranks in joined.items():
+        thread, text = key.split("\0", 1)
+        lines.append(f"{ranks_as_text(ranks)}{thread} {'wait' if len(ranks) > 1 else 'waits'} in {text}")
+    return lines
+
+
+def ranks_as_text(ranks: Iterable[int]) -> str:
+    """`rank 3`, `ranks 0, 2-5`."""
+    ordered = sorted(ranks)
+    spans: list[list[int]] = []
+    for rank in ordered:
+        if spans and spans[-1][-1] == rank - 1:
+            spans[-1].append(rank)
+        else:
+            spans.append([rank])
+    parts = [str(span[0]) if len(span) == 1 else f"{span[0]}-{span[-1]}" for span in spans]
+    return f"rank{'s' if len(ordered) > 1 else ''} {', '.join(parts)}"
 
 
 @dataclass(frozen=True)
@@ -131,6 +171,11 @@ class RunResult:
         detail: one line on why this outcome, "" for completed.
         unfired: positions in `faults` of those that never fired.
         seconds: wall time from the ranks' start to the verdict.
+        unclaimed: by rank, for ranks that have ended, asynchronous operations whose handle was never waited for
+            nor asked: nothing tells that rank whether they have happened.
+        endings: by rank, how far it came: `ended`, `raised ConnectionError: …`, `was killed by signal 11
+            (SIGSEGV)`, `waits in …`, `running`.
+        stacks: by rank, for ranks that were still there and had not ended: the stacks of their threads, as text.
     """
 
     outcome: Outcome
@@ -143,6 +188,9 @@ class RunResult:
     detail: str
     unfired: tuple[int, ...]
     seconds: float
+    unclaimed: Mapping[int, tuple[Collective, ...]] = field(default_factory=dict)
+    endings: Mapping[int, str] = field(default_factory=dict)
+    stacks: Mapping[int, str] = field(default_factory=dict)
 
     def report(self) -> str:
         """The run as text: the sequences side by side, where they part, who waits, who left and how."""

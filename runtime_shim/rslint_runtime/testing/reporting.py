@@ -1,71 +1,80 @@
-"""A run as text: sequences side by side, where they part, who waits for whom, who left and how."""
+"""A run as text: who waits for whom, the sequences side by side, where they part, who left and how."""
 
 from __future__ import annotations
 
-from rslint_runtime.testing.records import Collective, RunResult
+import shutil
+from collections.abc import Hashable, Mapping
+from typing import TypeVar
 
+from rslint_runtime.testing.records import RunResult, ranks_as_text, waits_as_text
+from rslint_runtime.testing.table import tables
+
+_Value = TypeVar("_Value", bound=Hashable)
 _KEPT_LINES = 60
+_NARROWEST = 60
+_WIDEST = 160
+# What an error of torch's says about how the run was asked for, and what to do.
+_REMEDIES = (
+    (
+        "initialize the default process group twice",
+        "ranks have joined a group before the function is called; with init_group=False it may do so itself",
+    ),
+    (
+        "EADDRINUSE",
+        "a port is taken; with init_group=False every run has a free one in MASTER_ADDR and MASTER_PORT",
+    ),
+)
 
 
-def report(result: RunResult) -> str:
-    """What a person needs to see why the run went as it did; ends without a newline."""
+def report(result: RunResult, width: int | None = None) -> str:
+    """What a person needs to see why the run went as it did; ends without a newline.
+
+    Args:
+        result: of `run_ranks`.
+        width: of the table, in characters; that of the terminal (or of $COLUMNS) if None; at least 60.
+    """
+    width = max(_NARROWEST, min(width or shutil.get_terminal_size((100, 24)).columns, _WIDEST))
     lines = [f"{result.outcome} after {result.seconds:.2f} s on {result.world_size} ranks"]
-    if result.detail:
-        lines += [f"  {part}" for part in result.detail.split("; ")]
-    lines += ["", "collectives in the order each rank entered them:"]
-    lines += _sequences(result)
-    for wait in result.waiting:
-        lines.append(f"waiting: {wait}")
-    for rank, error in sorted(result.errors.items()):
-        lines += ["", f"rank {rank} raised {error}", _indented(error.traceback)]
-    for position in result.unfired:
-        lines.append(f"fault {position} never fired")
-    for rank, text in sorted(result.output.items()):
+    if result.outcome == "mismatch":
+        lines.append(f"  {result.detail}")
+    lines += [f"  {line}" for line in waits_as_text(result.waiting)]
+    lines += [
+        f"  rank {rank} {ending}"
+        for rank, ending in sorted(result.endings.items())
+        if not ending.startswith("waits") and (ending != "ended" or result.outcome != "completed")
+    ]
+    lines += _faults(result)
+    lines += ["", "collectives in the order each rank entered them:", *tables(result, width)]
+    lines += _forgotten(result)
+    for error, ranks in _joined(result.errors).items():
+        lines += ["", f"{ranks_as_text(ranks)} raised {error}", _indented(error.traceback)]
+        lines += [f"    help: {remedy}" for sign, remedy in _REMEDIES if sign in error.text]
+    for stack, ranks in _joined(result.stacks).items():
+        lines += ["", f"{ranks_as_text(ranks)} {'were' if len(ranks) > 1 else 'was'} here:", _indented(stack)]
+    for text, ranks in _joined(result.output).items():
         if text.strip():
-            lines += ["", f"output of rank {rank}:", _indented(text)]
+            lines += ["", f"output of {ranks_as_text(ranks)}:", _indented(text)]
     return "\n".join(lines)
 
 
-def _sequences(result: RunResult) -> list[str]:
-    """One block per group and channel, one row per index, ranks that run the same joined in one cell."""
-    lines: list[str] = []
-    keys = dict.fromkeys(
-        (entry.group, entry.channel) for sequence in result.sequences.values() for entry in sequence
-    )
-    if not keys:
-        return ["  none"]
-    for group, channel in keys:
-        lines.append(f"  {group}{f', {channel}' if channel else ''}")
-        members = [rank for rank in group.ranks if rank in result.sequences]
-        columns = {
-            rank: {
-                entry.index: entry
-                for entry in result.sequences[rank]
-                if (entry.group, entry.channel) == (group, channel)
-            }
-            for rank in members
-        }
-        last = max((max(column, default=0) for column in columns.values()), default=0)
-        parted = False
-        for index in range(1, last + 1):
-            cells: dict[str, list[int]] = {}
-            for rank in members:
-                cells.setdefault(_cell(columns[rank].get(index)), []).append(rank)
-            if len(cells) == 1:
-                lines.append(f"    {index:>3}  all ranks: {next(iter(cells))}")
-                continue
-            if not parted and not channel:
-                lines.append("         --- here the ranks part ---")
-                parted = True
-            lines += [f"    {index:>3}  ranks {ranks}: {cell}" for cell, ranks in cells.items()]
-    return lines
+def _forgotten(result: RunResult) -> list[str]:
+    forgotten: dict[str, list[int]] = {}
+    for rank, collectives in result.unclaimed.items():
+        for entry in collectives:
+            forgotten.setdefault(f"{entry} at {entry.place}", []).append(rank)
+    return [f"never waited for on {ranks_as_text(set(ranks))}: {text}" for text, ranks in forgotten.items()]
 
 
-def _cell(entry: Collective | None) -> str:
-    if entry is None:
-        return "-"
-    via = "" if entry.call in ("", entry.operation) else f" ({entry.call})"
-    return f"{' '.join((entry.operation, *entry.signature))}{via} at {entry.place}"
+def _faults(result: RunResult) -> list[str]:
+    return [f"  fault {position} never fired" for position in result.unfired]
+
+
+def _joined(by_rank: Mapping[int, _Value]) -> dict[_Value, list[int]]:
+    """What several ranks have in common stands once."""
+    joined: dict[_Value, list[int]] = {}
+    for rank, value in sorted(by_rank.items(), key=lambda item: item[0]):
+        joined.setdefault(value, []).append(rank)
+    return joined
 
 
 def _indented(text: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.util
-import inspect
 import os
 import pickle
 import selectors
@@ -14,21 +13,27 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rslint_runtime.testing import connection, wire
+from rslint_runtime.testing import connection, measured, output, wire
 from rslint_runtime.testing.faults import Fault
+from rslint_runtime.testing.functions import Sent, pickled, sent
 from rslint_runtime.testing.monitor import Monitor
 from rslint_runtime.testing.records import RunResult, Unreadable
 
+# Their sockets travel to the fork server in one message, which holds 253 descriptors at most.
+_MOST_RANKS = 128
 # How long nothing may move before a snapshot is taken, and between the two snapshots of a proof.
 _QUIET = 0.03
 # How long it must last when the proof rests on what a backend may wait for (see proof.deadlocked).
 _QUIET_BACKEND = 0.5
 # What ranks that can still move get to end by themselves once others cannot, or once a peer has died.
 _GRACE = 0.4
+# For ranks to say where they hang. One that never lets go of the interpreter cannot.
+_CONCLUSION = 2.0
 # For loading the program and connecting, before the run's own timeout begins.
 _STARTUP = 60.0
 
@@ -45,45 +50,50 @@ def run_ranks(
     faults: Sequence[Fault] = (),
     args: Sequence[Any] = (),
     group_timeout: float = 600.0,
+    init_group: bool = True,
 ) -> RunResult:
     """Call `fn(rank, world_size, *args)` on that many gloo ranks with an initialised default group.
 
     Each rank is a process of its own on this machine, with one thread for torch, forked from a server that
-    has torch imported (started at the first call, 1 to 2 seconds). Each loads the module of `fn` afresh.
+    has torch imported (started at the first call, 1 to 2 seconds). Each loads the module of `fn` afresh: what the
+    caller has changed in it since, by assignment or monkeypatching, ranks do not see.
 
     Args:
-        fn: a function at module level, or `"path/to/file.py:function"` for a file that need not be
-        importable. world_size: number of ranks, 1 to 128.
+        fn: a function, or `"path/to/file.py:function"` for a file that need not be importable. Lambdas and
+            nested functions are rebuilt over the fresh module from copies of what they have captured. What a
+            coroutine function returns is run by `asyncio.run`.
+        world_size: number of ranks, 1 to 128.
         timeout: seconds from the call of `fn` until the outcome is `timeout`. A deadlock is found long
-        before, see `proof`. faults: what to raise where.
-        args: picklable.
+            before, see `proof`.
+        faults: what to raise where.
+        args: picklable, functions included.
         group_timeout: seconds, of the default group. A wait in a group whose own timeout is shorter than
-        `timeout`
-            is never called a deadlock, since it ends by itself.
+            `timeout` is never called a deadlock, since it ends by itself.
+        init_group: False when `fn` calls `torch.distributed.init_process_group` itself. The variables that
+            torchrun sets are set, MASTER_PORT to a port of this run's own.
 
     Raises:
-        RunError: when the program or a fault's target cannot be loaded on a rank.
-        TypeError: when `fn` is not at module level or `args` cannot be pickled.
+        RunError: when torch is not installed, or the program or a fault's target cannot be loaded on a rank.
+        TypeError: when `fn` or `args` cannot be sent to a rank, or `world_size` is no integer.
         ValueError: when `world_size` or a fault's rank is out of range.
     """
-    if not 1 <= world_size <= 128:
-        raise ValueError(f"world_size={world_size}: 1 to 128 ranks fit on one machine")
+    _check_possible(world_size)
     for fault in faults:
         if fault.rank >= world_size:
             raise ValueError(
                 f"fault on {fault.target!r}: rank {fault.rank} does not exist with world_size={world_size}"
             )
-    program, module_name, qualname = _located(fn)
-    if importlib.util.find_spec("torch") is None:
-        raise RunError("run_ranks needs torch: pip install 'rslint-runtime[torch]'")
+    function = _sent(fn)
+    arguments, modules = _pickled(tuple(args), tuple(faults))
     directory = tempfile.mkdtemp(prefix="rslint-run-")
     try:
         request = wire.RunRequest(
             world_size=world_size,
-            program=program,
-            module_name=module_name,
-            qualname=qualname,
-            arguments=_pickled(tuple(args), tuple(faults)),
+            sent=replace(function, modules=function.modules + modules),
+            rewrites_asserts=_rewrites_asserts(function.module_name),
+            joins_group=init_group,
+            coverage=measured.configuration(),
+            arguments=arguments,
             directory=directory,
             working_directory=os.getcwd(),
             search_path=tuple(path or os.getcwd() for path in sys.path),
@@ -96,33 +106,41 @@ def run_ranks(
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _located(fn: Callable[..., Any] | str | os.PathLike[str]) -> tuple[str, str, str]:
-    """File, module name and qualified name of the function."""
-    if not callable(fn):
-        path_text, colon, qualname = os.fspath(fn).rpartition(":")
-        if not colon or not qualname:
-            raise TypeError(f'{os.fspath(fn)!r}: expected "path/to/file.py:function"')
-        path = Path(path_text).resolve()
-        if not path.is_file():
-            raise RunError(f"{path_text}: no such file")
-        digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
-        return str(path), f"rslint_program_{path.stem}_{digest}", qualname
-    qualname = getattr(fn, "__qualname__", "<locals>")
-    if "<" in qualname:
-        raise TypeError(
-            f"{qualname}: ranks load the function by name; put it at module level and pass values by args="
-        )
-    try:
-        program = str(Path(inspect.getfile(fn)).resolve())
-    except TypeError:
-        raise TypeError(f"{qualname}: not a Python function with a source file") from None
-    module_name = fn.__module__
-    return program, "__mp_main__" if module_name == "__main__" else module_name, qualname
+def _check_possible(world_size: int) -> None:
+    if connection.is_rank():
+        raise RunError("run_ranks was called in a rank; a script keeps it under if __name__ == '__main__':")
+    if not isinstance(world_size, int) or isinstance(world_size, bool):
+        raise TypeError(f"world_size={world_size!r}: a number of ranks is needed, 1 to {_MOST_RANKS}")
+    if not 1 <= world_size <= _MOST_RANKS:
+        raise ValueError(f"world_size={world_size}: it takes at least 1 rank, and at most {_MOST_RANKS}")
+    if importlib.util.find_spec("torch") is None:
+        raise RunError("run_ranks needs torch: pip install 'rslint-runtime[torch]'")
 
 
-def _pickled(args: tuple[Any, ...], faults: tuple[Fault, ...]) -> bytes:
+def _sent(fn: Callable[..., Any] | str | os.PathLike[str]) -> Sent:
+    if callable(fn):
+        return sent(fn)
+    if not isinstance(fn, (str, os.PathLike)):
+        raise TypeError(f'run_ranks takes a function or "path/to/file.py:function", not {fn!r}')
+    path_text, colon, qualname = os.fspath(fn).rpartition(":")
+    if not colon or not qualname:
+        raise TypeError(f'{os.fspath(fn)!r}: expected "path/to/file.py:function"')
+    path = Path(path_text).resolve()
+    if not path.is_file():
+        raise RunError(f"{path_text}: no such file")
+    digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
+    return Sent(str(path), f"rslint_program_{path.stem}_{digest}", qualname, None, ())
+
+
+def _rewrites_asserts(module_name: str) -> bool:
+    """Whether pytest has rewritten the asserts of that module here."""
+    module = sys.modules.get(module_name)
+    return type(getattr(module, "__loader__", None)).__name__ == "AssertionRewritingHook"
+
+
+def _pickled(args: tuple[Any, ...], faults: tuple[Fault, ...]) -> tuple[bytes, tuple[tuple[str, str], ...]]:
     try:
-        return pickle.dumps((args, faults))
+        return pickled((args, faults))
     except Exception as error:
         raise TypeError(f"args and faults of run_ranks must be picklable: {error}") from error
 
@@ -132,14 +150,16 @@ def _run(request: wire.RunRequest, timeout: float, fault_count: int) -> RunResul
     with connection.run(request) as (control, channels):
         inbox = _Inbox(monitor, control, channels)
         with inbox.selector:
-            _wait_until_ready(monitor, inbox)
+            _wait_until_ready(monitor, inbox, request)
             started = time.monotonic()
             for channel in channels:
                 _send(channel, wire.Go())
             _follow(monitor, inbox, channels, started + timeout)
             seconds = time.monotonic() - started
+            _conclude(monitor, inbox, channels, measured.wanted(request.coverage, request.environment))
     monitor.settle()
-    return monitor.result(_outputs(request), seconds, _unpickled)
+    outputs = {rank: output.read(request.directory, rank) for rank in range(request.world_size)}
+    return monitor.result(outputs, seconds, _unpickled)
 
 
 class _Inbox:
@@ -174,12 +194,15 @@ class _Inbox:
             raise RunError(f"rank {failed} could not start: {detail}")
 
 
-def _wait_until_ready(monitor: Monitor, inbox: _Inbox) -> None:
+def _wait_until_ready(monitor: Monitor, inbox: _Inbox, request: wire.RunRequest) -> None:
     deadline = time.monotonic() + _STARTUP
     while not monitor.all_ready():
         inbox.read()
-        if monitor.decided():
-            raise RunError("a rank's process ended while it loaded the program")
+        for rank, death in monitor.dead().items():
+            said = output.read(request.directory, rank).strip()
+            raise RunError(
+                f"rank {rank} {death} while it loaded the program{f'; it said: {said}' if said else ''}"
+            )
         if time.monotonic() >= deadline:
             raise RunError(f"the ranks did not load the program within {_STARTUP:.0f} s")
 
@@ -201,10 +224,21 @@ def _follow(monitor: Monitor, inbox: _Inbox, channels: Sequence[socket.socket], 
             monitor.time_is_up(now >= deadline)
             return
         if now - quiet_since >= _QUIET:
-            monitor.examine(now - quiet_since >= _QUIET_BACKEND)
+            long_quiet = now - quiet_since >= _QUIET_BACKEND
+            monitor.examine(long_quiet)
             looks += 1
-            for rank in monitor.worth_a_look():
+            for rank in monitor.worth_a_look(long_quiet):
                 _send(channels[rank], wire.Look(looks))
+
+
+def _conclude(monitor: Monitor, inbox: _Inbox, channels: Sequence[socket.socket], all_ranks: bool) -> None:
+    """Let ranks say where they hang, and write what they have measured, before they are killed."""
+    asked = monitor.living() if all_ranks else monitor.hanging()
+    for rank in asked:
+        _send(channels[rank], wire.Conclude())
+    deadline = time.monotonic() + _CONCLUSION
+    while time.monotonic() < deadline and not monitor.concluded(asked):
+        inbox.read()
 
 
 def _received(channel: Any) -> bytes:
@@ -215,20 +249,10 @@ def _received(channel: Any) -> bytes:
     return data
 
 
-def _send(channel: socket.socket, message: wire.Go | wire.Look) -> None:
+def _send(channel: socket.socket, message: wire.Go | wire.Look | wire.Conclude) -> None:
     # A rank that is gone cannot be told anything; the server says so.
     with contextlib.suppress(OSError):
         wire.send(channel, message)
-
-
-def _outputs(request: wire.RunRequest) -> dict[int, str]:
-    return dict(_output_files(request))
-
-
-def _output_files(request: wire.RunRequest) -> Iterator[tuple[int, str]]:
-    for rank in range(request.world_size):
-        path = Path(request.directory) / f"output.{rank}"
-        yield rank, path.read_text("utf-8", "backslashreplace") if path.exists() else ""
 
 
 def _unpickled(value: bytes | None, text: str) -> Any:

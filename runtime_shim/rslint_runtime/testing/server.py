@@ -12,17 +12,19 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import importlib
 import os
 import pickle
 import selectors
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from rslint_runtime.testing import rank as rank_process
-from rslint_runtime.testing import wire
+from rslint_runtime.testing import rendezvous, wire
 
 _PR_SET_PDEATHSIG = 1
 
@@ -33,8 +35,10 @@ class _Run:
     alive: dict[int, int] = field(default_factory=dict)  # pid -> rank
 
 
-def main(descriptor: int) -> NoReturn:
-    """Serve requests that arrive on the inherited socket `descriptor` until it closes."""
+def main(descriptor: int, modules: Sequence[str]) -> NoReturn:
+    """Import `modules`; then serve requests that arrive on the inherited socket `descriptor` until it closes."""
+    for module in modules:
+        importlib.import_module(module)
     gc.collect()
     gc.freeze()
     server = socket.socket(fileno=descriptor)
@@ -82,24 +86,30 @@ def _start(server: socket.socket, inherited: list[socket.socket]) -> _Run | None
     channels = [socket.socket(fileno=descriptor) for descriptor in descriptors[1:]]
     run = _Run(control)
     parent = os.getpid()
+    listener = None if request.joins_group else rendezvous.listener(request.world_size)
     for rank, channel in enumerate(channels):
         pid = os.fork()
         if pid == 0:
             others = [*inherited, control, *(other for other in channels if other is not channel)]
-            _become_rank(request, rank, channel, others, parent)
+            _become_rank(request, rank, channel, listener, others, parent)
         # A group of its own, so that what the program starts can be killed with it; set on both sides of the
         # fork, as a shell does, because either may be first.
         with contextlib.suppress(OSError):
             os.setpgid(pid, pid)
         run.alive[pid] = rank
-    for channel in channels:
-        channel.close()
+    for ours in (*channels, *filter(None, [listener])):
+        ours.close()
     _say(run, wire.Started(tuple(sorted(run.alive, key=run.alive.__getitem__))))
     return run
 
 
 def _become_rank(
-    request: wire.RunRequest, rank: int, channel: socket.socket, inherited: list[socket.socket], parent: int
+    request: wire.RunRequest,
+    rank: int,
+    channel: socket.socket,
+    listener: socket.socket | None,
+    inherited: list[socket.socket],
+    parent: int,
 ) -> NoReturn:
     try:
         _die_with_parent(parent)
@@ -108,7 +118,7 @@ def _become_rank(
         os.setpgid(0, 0)
         for other in inherited:
             other.close()
-        rank_process.live(request, rank, channel)
+        rank_process.live(request, rank, channel, listener)
     finally:
         os._exit(70)
 
@@ -149,7 +159,3 @@ def _kill_group(pid: int) -> None:
 def _say(run: _Run, message: Any) -> None:
     with contextlib.suppress(OSError):
         wire.send(run.control, message)
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]))

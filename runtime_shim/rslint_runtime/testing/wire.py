@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from rslint_runtime.testing.functions import Sent
 from rslint_runtime.testing.records import Collective, RankError
 
 HEADER = struct.Struct("!Q")
@@ -22,14 +23,16 @@ class RunRequest:
     """Everything a rank needs before it can call the function under test.
 
     `arguments` is the pickle of (args, faults): both may refer to the program's own classes, so they are
-    unpickled in the rank, after the program is loaded.
+    unpickled in the rank, after the program is loaded. With `rewrites_asserts`, asserts of the program tell the values
+    they compared. `coverage` says what is measured, if anything.
     """
 
     world_size: int
-    program: str
-    module_name: str
-    qualname: str
+    sent: Sent
+    rewrites_asserts: bool
     arguments: bytes
+    joins_group: bool
+    coverage: str | None
     directory: str
     working_directory: str
     search_path: tuple[str, ...]
@@ -122,11 +125,15 @@ class Fired:
 
 @dataclass(frozen=True)
 class Ended:
-    """The function returned (`value` is its pickle, or None and `text` says why) or raised (`error`)."""
+    """The function returned (`value` is its pickle, or None and `text` says why) or raised (`error`).
+
+    `unclaimed` are the numbers of operations that it began and never waited for.
+    """
 
     value: bytes | None
     text: str
     error: RankError | None
+    unclaimed: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -143,14 +150,30 @@ class Look:
 
 @dataclass(frozen=True)
 class Looked:
-    """Threads blocked without a timeout on another thread of the process, with their context switches so far.
+    """Threads that sleep until another thread of the process acts.
 
-    `unknown` is true when Python threads run that were not started through `threading.Thread`.
+    `blocked`: in a wait of Python's, without a timeout, with its context switches so far. `inside_torch`: in a wait of
+    torch's own while all threads of the process sleep, with the context switches of all of them, and the numbers of
+    the operations that the thread has issued and that have not finished: one of them is what it waits for. `unknown`
+    is true when Python threads run that were not started through `threading.Thread`.
     """
 
     token: int
     blocked: tuple[tuple[int, int], ...]
     unknown: bool
+    inside_torch: tuple[tuple[int, int, tuple[int, ...]], ...] = ()
+
+
+@dataclass(frozen=True)
+class Conclude:
+    """From the caller: the run is over; say what you were doing, and write what is to be kept."""
+
+
+@dataclass(frozen=True)
+class Concluded:
+    """The stacks of the rank's threads, as text."""
+
+    stacks: str
 
 
 def encoded(message: Any) -> bytes:

@@ -1,0 +1,1 @@
+"""Bugs of released projects, reproduced with rslint_runtime.testing from the very files that were released."""
