@@ -6,9 +6,10 @@ import asyncio
 import sys
 from collections.abc import Iterator
 from types import ModuleType
+from typing import Any
 
 import pytest
-from rslint_runtime.testing.faults import Fault, FaultTargetError, install
+from rslint_runtime.testing.faults import Fault, FaultTargetError, Setting
 
 SOURCE = """
 class Client:
@@ -35,7 +36,7 @@ def program() -> Iterator[ModuleType]:
 
 def fired_by(module: ModuleType, **options: object) -> list[str]:
     fired: list[str] = []
-    install(Fault(0, **options), module, lambda: fired.append("fired"))  # type: ignore[arg-type]
+    Fault(0, **options).install(Setting(module, 0, lambda: fired.append("fired")))  # type: ignore[arg-type]
     return fired
 
 
@@ -90,7 +91,6 @@ def test_the_type_may_be_named(program: ModuleType, raises: str) -> None:
         {"target": "Client.limit"},
         {"target": "Client.absent"},
         {"target": "fetch", "raises": "Absent"},
-        {"target": ""},
     ],
 )
 def test_what_cannot_be_found_or_called_is_said(program: ModuleType, options: dict[str, str]) -> None:
@@ -98,10 +98,39 @@ def test_what_cannot_be_found_or_called_is_said(program: ModuleType, options: di
         fired_by(program, **options)
 
 
-@pytest.mark.parametrize("options", [{"rank": -1}, {"rank": 0, "nth": 0}])
-def test_ranks_and_calls_are_checked_at_once(options: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"rank": -1},
+        {"rank": True},
+        {"rank": ()},
+        {"rank": (0, -1)},
+        {"rank": "all"},
+        {"nth": 0},
+        {"nth": range(3)},
+        {"nth": range(3, 3)},
+        {"nth": 1.5},
+    ],
+)
+def test_ranks_and_calls_are_checked_at_once(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="nth from 1"):
-        Fault(target="f", **options)
+        Fault(**{"rank": 0, "target": "f", **options})
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"target": ""}, "needs a target, or a place"),
+        ({"raises": OSError, "returns": None}, "one of raises, kills and returns"),
+        ({"kills": 9, "returns": 0}, "one of raises, kills and returns"),
+        ({"delays": -1.0}, "not below 0"),
+        ({"at": "client.py"}, 'a place is "file.py:12"'),
+        ({"at": "client.py:3", "returns": 1}, "cannot go with at"),
+    ],
+)
+def test_what_contradicts_itself_is_refused_at_once(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        Fault(**{"rank": 0, "target": "f", **options})
 
 
 def test_a_call_can_be_held_back_and_goes_on(program: ModuleType) -> None:

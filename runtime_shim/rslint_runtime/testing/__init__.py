@@ -6,21 +6,25 @@ Importing this module imports neither torch nor anything else that is slow.
 """
 
 from rslint_runtime.testing.explore import Exploration, Scenario, Violation, explore, replay
-from rslint_runtime.testing.faults import Fault
+from rslint_runtime.testing.faults import Fault, FaultTargetError, Injection, Setting
 from rslint_runtime.testing.records import Collective, Group, RankError, RunResult, Unreadable, Wait
 from rslint_runtime.testing.runner import RunError, run_ranks
+from rslint_runtime.testing.switches import switch
 from rslint_runtime.testing.weak_model import Overtaken, Stuck, UnsupportedView, WeakMemory, weak_memory
 
 __all__ = [
     "Collective",
     "Exploration",
     "Fault",
+    "FaultTargetError",
     "Group",
+    "Injection",
     "Overtaken",
     "RankError",
     "RunError",
     "RunResult",
     "Scenario",
+    "Setting",
     "Stuck",
     "Unreadable",
     "UnsupportedView",
@@ -30,5 +34,6 @@ __all__ = [
     "explore",
     "replay",
     "run_ranks",
+    "switch",
     "weak_memory",
 ]

@@ -41,6 +41,7 @@ class Monitor:
         self.not_loaded: tuple[int, wire.NotLoaded] | None = None
         self._ranks = {rank: _Rank() for rank in range(world_size)}
         self._unfired = set(range(fault_count))
+        self._uncalled = set(range(fault_count))
         self._met_unknown_thread = False
         self._outcome: Outcome | None = None
         self._detail = ""
@@ -85,6 +86,8 @@ class Monitor:
             state.threads[message.thread] = ThreadState(message.name, "running")
         elif isinstance(message, wire.ThreadEnded):
             state.threads.pop(message.thread, None)
+        elif isinstance(message, wire.Called):
+            self._uncalled.discard(message.fault)
         elif isinstance(message, wire.Fired):
             self._unfired.discard(message.fault)
         elif isinstance(message, wire.Ready):
@@ -195,6 +198,7 @@ class Monitor:
             output=output,
             detail=self._detail,
             unfired=tuple(sorted(self._unfired)),
+            uncalled=tuple(sorted(self._uncalled)),
             seconds=seconds,
         )
 

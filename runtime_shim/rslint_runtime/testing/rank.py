@@ -18,6 +18,7 @@ import socket
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
@@ -26,7 +27,7 @@ from typing import Any, NoReturn
 import torch
 import torch.distributed as dist
 
-from rslint_runtime.testing import blocked, faults, wire
+from rslint_runtime.testing import blocked, faults, switches, wire
 from rslint_runtime.testing.recorder import Recorder
 from rslint_runtime.testing.records import RankError
 
@@ -46,8 +47,12 @@ def live(request: wire.RunRequest, rank: int, channel: socket.socket) -> NoRetur
     recorder = Recorder(rank, send, request.run_timeout, request.group_timeout)
     recorder.install()
     try:
-        function, args = _prepare(request, rank, send)
+        program = _load(request)
+        arguments: tuple[tuple[Any, ...], tuple[faults.Injection, ...]] = pickle.loads(request.arguments)
         _join_group(request, rank)
+        # Last, so that no call of ours is taken for one of the program.
+        _inject(arguments[1], program, request, rank, send)
+        function = _function(request, program)
     except BaseException as error:
         usage = isinstance(error, (faults.FaultTargetError, _NoSuchFunction))
         send(wire.NotLoaded(describe(error), usage))
@@ -55,7 +60,7 @@ def live(request: wire.RunRequest, rank: int, channel: socket.socket) -> NoRetur
     send(wire.Ready(threading.get_ident()))
     go.wait()
     recorder.begin()
-    ended = _call(function, (rank, request.world_size, *args), recorder)
+    ended = _call(function, (rank, request.world_size, *arguments[0]), recorder)
     recorder.close()
     _flush()
     send(ended)
@@ -107,22 +112,33 @@ def _surroundings(request: wire.RunRequest, rank: int) -> None:
     torch.set_num_threads(1)
 
 
-def _prepare(request: wire.RunRequest, rank: int, send: Any) -> tuple[Any, tuple[Any, ...]]:
-    program = _load(request)
+def _inject(
+    injections: tuple[faults.Injection, ...],
+    program: ModuleType,
+    request: wire.RunRequest,
+    rank: int,
+    send: Callable[[Any], None],
+) -> None:
+    board = switches.join(request.directory, injections)
+    for position, injection in enumerate(injections):
+        if injection.concerns(rank):
+            setting = faults.Setting(
+                program,
+                rank,
+                fired=functools.partial(send, wire.Fired(position)),
+                called=functools.partial(send, wire.Called(position)),
+                is_on=functools.partial(board.is_on, position),
+            )
+            injection.install(setting)
+
+
+def _function(request: wire.RunRequest, program: ModuleType) -> Any:
     function: Any = program
     for part in request.qualname.split("."):
         function = getattr(function, part, None)
     if function is None:
         raise _NoSuchFunction(f"{request.program} has no function {request.qualname!r}")
-    args, injected = pickle.loads(request.arguments)
-    for position, fault in enumerate(injected):
-        if fault.rank == rank:
-            faults.install(fault, program, functools.partial(send, wire.Fired(position)))
-    # Looked up again: the function under test may be a fault's target itself.
-    function = program
-    for part in request.qualname.split("."):
-        function = getattr(function, part)
-    return function, args
+    return function
 
 
 def _load(request: wire.RunRequest) -> ModuleType:

@@ -129,7 +129,9 @@ class RunResult:
         sequences: by rank, every collective it entered, in order.
         output: by rank, what it wrote to stdout and stderr.
         detail: one line on why this outcome, "" for completed.
-        unfired: positions in `faults` of those that never fired.
+        unfired: positions in the run's `faults` of those that never fired on any rank.
+        uncalled: positions of those whose call was never met while they were on.
+        faults: what each of them was to do, in words.
         seconds: wall time from the ranks' start to the verdict.
     """
 
@@ -143,6 +145,8 @@ class RunResult:
     detail: str
     unfired: tuple[int, ...]
     seconds: float
+    uncalled: tuple[int, ...] = ()
+    faults: tuple[str, ...] = ()
 
     def report(self) -> str:
         """The run as text: the sequences side by side, where they part, who waits, who left and how."""

@@ -18,12 +18,23 @@ def report(result: RunResult) -> str:
         lines.append(f"waiting: {wait}")
     for rank, error in sorted(result.errors.items()):
         lines += ["", f"rank {rank} raised {error}", _indented(error.traceback)]
-    for position in result.unfired:
-        lines.append(f"fault {position} never fired")
+    lines += _unfired(result)
     for rank, text in sorted(result.output.items()):
         if text.strip():
             lines += ["", f"output of rank {rank}:", _indented(text)]
     return "\n".join(lines)
+
+
+def _unfired(result: RunResult) -> list[str]:
+    lines: list[str] = []
+    for position in result.unfired:
+        why = (
+            "its call was never made"
+            if position in result.uncalled
+            else "its call was made, but not that one"
+        )
+        lines.append(f"fault {position} never fired, {why}: {result.faults[position]}")
+    return lines
 
 
 def _sequences(result: RunResult) -> list[str]:

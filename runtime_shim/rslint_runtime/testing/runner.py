@@ -15,11 +15,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rslint_runtime.testing import connection, wire
-from rslint_runtime.testing.faults import Fault
+from rslint_runtime.testing import connection, switches, wire
+from rslint_runtime.testing.faults import Injection
 from rslint_runtime.testing.monitor import Monitor
 from rslint_runtime.testing.records import RunResult, Unreadable
 
@@ -42,7 +43,7 @@ def run_ranks(
     world_size: int,
     *,
     timeout: float = 30.0,
-    faults: Sequence[Fault] = (),
+    faults: Sequence[Injection] = (),
     args: Sequence[Any] = (),
     group_timeout: float = 600.0,
 ) -> RunResult:
@@ -55,7 +56,8 @@ def run_ranks(
         fn: a function at module level, or `"path/to/file.py:function"` for a file that need not be
         importable. world_size: number of ranks, 1 to 128.
         timeout: seconds from the call of `fn` until the outcome is `timeout`. A deadlock is found long
-        before, see `proof`. faults: what to raise where.
+        before, see `proof`.
+        faults: what goes wrong where. One that never fires is told by the result (`unfired`, `report`).
         args: picklable.
         group_timeout: seconds, of the default group. A wait in a group whose own timeout is shorter than
         `timeout`
@@ -69,10 +71,7 @@ def run_ranks(
     if not 1 <= world_size <= 128:
         raise ValueError(f"world_size={world_size}: 1 to 128 ranks fit on one machine")
     for fault in faults:
-        if fault.rank >= world_size:
-            raise ValueError(
-                f"fault on {fault.target!r}: rank {fault.rank} does not exist with world_size={world_size}"
-            )
+        fault.check(world_size)
     program, module_name, qualname = _located(fn)
     if importlib.util.find_spec("torch") is None:
         raise RunError("run_ranks needs torch: pip install 'rslint-runtime[torch]'")
@@ -91,7 +90,9 @@ def run_ranks(
             group_timeout=group_timeout,
             run_timeout=timeout,
         )
-        return _run(request, timeout, len(faults))
+        with switches.opened(directory, faults):
+            result = _run(request, timeout, len(faults))
+        return replace(result, faults=tuple(str(fault) for fault in faults))
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
@@ -120,7 +121,7 @@ def _located(fn: Callable[..., Any] | str | os.PathLike[str]) -> tuple[str, str,
     return program, "__mp_main__" if module_name == "__main__" else module_name, qualname
 
 
-def _pickled(args: tuple[Any, ...], faults: tuple[Fault, ...]) -> bytes:
+def _pickled(args: tuple[Any, ...], faults: tuple[Injection, ...]) -> bytes:
     try:
         return pickle.dumps((args, faults))
     except Exception as error:

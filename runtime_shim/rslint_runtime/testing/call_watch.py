@@ -1,0 +1,152 @@
+"""Sees the calls that a program's files make, into C functions too, and can raise at one of them.
+
+It is a profile function (`sys.setprofile`) in every thread that begins after it was set, and in the thread that sets
+it. What it raises comes out at the call, as if the function called had raised at once. CPython then drops the profile
+function of that thread.
+
+Not seen: constructors of types written in C, and operators.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR
+from types import CodeType, FrameType, ModuleType
+from typing import Any
+
+_EXPORTERS = {"posix": "os", "nt": "os"}
+_SUSPENDS = CO_COROUTINE | CO_GENERATOR | CO_ASYNC_GENERATOR
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call as it is met.
+
+    Attributes:
+        file: path of the file that makes it.
+        line: where in that file.
+        callee: `module.qualname` of what is called; of a method, the class that defines it.
+        function: what is called: the frame's code, or the C function.
+        caller: the frame that makes the call.
+        entered: the frame that the call has made, None for a C function.
+    """
+
+    file: str
+    line: int
+    callee: str
+    function: Any
+    caller: FrameType
+    entered: FrameType | None
+
+
+@dataclass(frozen=True)
+class Interruption:
+    """`act` is called at every call made at `place` (`file.py:12`) of what `target` names (any if it is "").
+
+    `target` is compared with the end of the callee's dotted name: `Client.start`, `start`, `app.client.Client.start`.
+    """
+
+    place: str
+    target: str
+    act: Callable[[], None]
+
+    def meets(self, call: Call) -> bool:
+        """Whether the call is one of those meant."""
+        file, _, line = self.place.rpartition(":")
+        return (
+            call.line == int(line)
+            and (call.file == file or call.file.endswith("/" + file))
+            and (not self.target or call.callee == self.target or call.callee.endswith("." + self.target))
+        )
+
+
+_watchers: list[Callable[[Call], None]] = []
+
+
+def add(interruption: Interruption) -> None:
+    """Act at that place from now on, in this thread and those that it starts."""
+    line = int(interruption.place.rpartition(":")[2])
+
+    def look(call: Call) -> None:
+        if interruption.meets(call):
+            interruption.act()
+
+    watch(look, lambda frame: frame.f_lineno == line)
+
+
+def watch(look: Callable[[Call], None], concerns: Callable[[FrameType], bool]) -> None:
+    """Call `look` for every call that is made in a frame which `concerns` says true of.
+
+    `concerns` is asked at every single call, so it has to be quick; an exception of `look` comes out at the call.
+    """
+
+    def looked(frame: FrameType, event: str, function: Any) -> None:
+        if event == "call":
+            caller = frame.f_back
+            if caller is not None and concerns(caller) and not _resumes(frame):
+                look(_call(caller, frame.f_code, frame))
+        elif event == "c_call" and concerns(frame):
+            look(_call(frame, function, None))
+
+    _profiles.append(looked)
+    sys.setprofile(_profile)
+    threading.setprofile(_profile)
+
+
+_profiles: list[Callable[[FrameType, str, Any], None]] = []
+
+
+def _profile(frame: FrameType, event: str, function: Any) -> None:
+    for looked in _profiles:
+        looked(frame, event, function)
+
+
+def _call(caller: FrameType, function: Any, entered: FrameType | None) -> Call:
+    name = _c_name(function) if entered is None else _python_name(entered)
+    return Call(caller.f_code.co_filename, caller.f_lineno, name, function, caller, entered)
+
+
+def _resumes(frame: FrameType) -> bool:
+    """Whether a generator or coroutine goes on, rather than begins."""
+    code = frame.f_code
+    if not code.co_flags & _SUSPENDS:
+        return False
+    if sys.version_info < (3, 11):
+        return frame.f_lasti >= 0
+    # RESUME's argument: 0 at the start, 1 to 3 after a yield, yield from or await.
+    return code.co_code[frame.f_lasti + 1] & 3 != 0
+
+
+def _python_name(entered: FrameType) -> str:
+    code = entered.f_code
+    qualname = code.co_qualname if sys.version_info >= (3, 11) else _qualname(entered, code)
+    return f"{entered.f_globals.get('__name__', '?')}.{qualname}"
+
+
+def _qualname(entered: FrameType, code: CodeType) -> str:
+    """Before Python 3.11 code does not know its class: the class of the first argument that has it does."""
+    if not code.co_argcount:
+        return code.co_name
+    first = entered.f_locals.get(code.co_varnames[0])
+    for kind in (first if isinstance(first, type) else type(first)).__mro__:
+        held: Any = vars(kind).get(code.co_name)
+        if getattr(getattr(held, "__func__", held), "__code__", None) is code:
+            return f"{kind.__qualname__}.{code.co_name}"
+    return code.co_name
+
+
+def _c_name(function: Any) -> str:
+    """`builtins.open`, `os.stat`, `socket.socket.connect`: by the module that exports it, not the one in C."""
+    name = getattr(function, "__name__", "?")
+    qualname = getattr(function, "__qualname__", name)
+    held = getattr(function, "__self__", None)
+    module = getattr(function, "__module__", None) or "builtins"
+    if held is not None and not isinstance(held, ModuleType):
+        kind = held if isinstance(held, type) else type(held)
+        module = next((base for base in kind.__mro__ if name in vars(base)), kind).__module__
+    if (module, name) in (("io", "open"), ("_io", "open")):
+        return "builtins.open"
+    return f"{_EXPORTERS.get(module, module if module.startswith('__') else module.removeprefix('_'))}.{qualname}"
