@@ -63,9 +63,6 @@ class Interruption:
         )
 
 
-_watchers: list[Callable[[Call], None]] = []
-
-
 def add(interruption: Interruption) -> None:
     """Act at that place from now on, in this thread and those that it starts."""
     line = int(interruption.place.rpartition(":")[2])
@@ -91,16 +88,23 @@ def watch(look: Callable[[Call], None], concerns: Callable[[FrameType], bool]) -
         elif event == "c_call" and concerns(frame):
             look(_call(frame, function, None))
 
-    _profiles.append(looked)
+    _watchers.append(looked)
     sys.setprofile(_profile)
     threading.setprofile(_profile)
 
 
-_profiles: list[Callable[[FrameType, str, Any], None]] = []
+def stop() -> None:
+    """Watch no more, in this thread and those that it starts."""
+    _watchers.clear()
+    sys.setprofile(None)
+    threading.setprofile(None)
+
+
+_watchers: list[Callable[[FrameType, str, Any], None]] = []
 
 
 def _profile(frame: FrameType, event: str, function: Any) -> None:
-    for looked in _profiles:
+    for looked in _watchers:
         looked(frame, event, function)
 
 

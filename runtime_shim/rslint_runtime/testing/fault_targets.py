@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import difflib
 import functools
 import importlib
@@ -165,8 +166,9 @@ def _owner(target: str, program: ModuleType) -> tuple[Any, str]:
     imported = _imported(path)
     if _has(imported, name):
         return imported, name
-    if not path and _has(sys.modules["builtins"], name):
-        return sys.modules["builtins"], name
+    built_in = _attribute(builtins, path)
+    if _has(built_in, name):
+        return built_in, name
     raise FaultTargetError(
         f"fault target {target!r} cannot be resolved: neither in {program.__name__} nor as a dotted name"
         + _suggestion(target, program)
