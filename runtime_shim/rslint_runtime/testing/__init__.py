@@ -9,6 +9,8 @@ from rslint_runtime.testing.explore import Exploration, Scenario, Violation, exp
 from rslint_runtime.testing.faults import Fault, FaultTargetError, Injection, Setting
 from rslint_runtime.testing.records import Collective, Group, RankError, RunResult, Unreadable, Wait
 from rslint_runtime.testing.runner import RunError, run_ranks
+from rslint_runtime.testing.sweep_result import SweepResult, SweepRow
+from rslint_runtime.testing.sweeping import sweep
 from rslint_runtime.testing.switches import switch
 from rslint_runtime.testing.weak_model import Overtaken, Stuck, UnsupportedView, WeakMemory, weak_memory
 
@@ -26,6 +28,8 @@ __all__ = [
     "Scenario",
     "Setting",
     "Stuck",
+    "SweepResult",
+    "SweepRow",
     "Unreadable",
     "UnsupportedView",
     "Violation",
@@ -34,6 +38,7 @@ __all__ = [
     "explore",
     "replay",
     "run_ranks",
+    "sweep",
     "switch",
     "weak_memory",
 ]

@@ -28,7 +28,8 @@ class Call:
     Attributes:
         file: path of the file that makes it.
         line: where in that file.
-        callee: `module.qualname` of what is called; of a method, the class that defines it.
+        module: name of the module that has what is called.
+        qualname: its name there; of a method, in the class that defines it.
         function: what is called: the frame's code, or the C function.
         caller: the frame that makes the call.
         entered: the frame that the call has made, None for a C function.
@@ -36,10 +37,16 @@ class Call:
 
     file: str
     line: int
-    callee: str
+    module: str
+    qualname: str
     function: Any
     caller: FrameType
     entered: FrameType | None
+
+    @property
+    def callee(self) -> str:
+        """Both names."""
+        return f"{self.module}.{self.qualname}"
 
 
 @dataclass(frozen=True)
@@ -109,8 +116,8 @@ def _profile(frame: FrameType, event: str, function: Any) -> None:
 
 
 def _call(caller: FrameType, function: Any, entered: FrameType | None) -> Call:
-    name = _c_name(function) if entered is None else _python_name(entered)
-    return Call(caller.f_code.co_filename, caller.f_lineno, name, function, caller, entered)
+    module, qualname = _c_name(function) if entered is None else _python_name(entered)
+    return Call(caller.f_code.co_filename, caller.f_lineno, module, qualname, function, caller, entered)
 
 
 def _resumes(frame: FrameType) -> bool:
@@ -124,10 +131,10 @@ def _resumes(frame: FrameType) -> bool:
     return code.co_code[frame.f_lasti + 1] & 3 != 0
 
 
-def _python_name(entered: FrameType) -> str:
+def _python_name(entered: FrameType) -> tuple[str, str]:
     code = entered.f_code
     qualname = code.co_qualname if sys.version_info >= (3, 11) else _qualname(entered, code)
-    return f"{entered.f_globals.get('__name__', '?')}.{qualname}"
+    return _public(entered.f_globals.get("__name__", "?")), qualname
 
 
 def _qualname(entered: FrameType, code: CodeType) -> str:
@@ -142,15 +149,25 @@ def _qualname(entered: FrameType, code: CodeType) -> str:
     return code.co_name
 
 
-def _c_name(function: Any) -> str:
-    """`builtins.open`, `os.stat`, `socket.socket.connect`: by the module that exports it, not the one in C."""
+def _c_name(function: Any) -> tuple[str, str]:
     name = getattr(function, "__name__", "?")
-    qualname = getattr(function, "__qualname__", name)
     held = getattr(function, "__self__", None)
-    module = getattr(function, "__module__", None) or "builtins"
-    if held is not None and not isinstance(held, ModuleType):
-        kind = held if isinstance(held, type) else type(held)
-        module = next((base for base in kind.__mro__ if name in vars(base)), kind).__module__
-    if (module, name) in (("io", "open"), ("_io", "open")):
-        return "builtins.open"
-    return f"{_EXPORTERS.get(module, module if module.startswith('__') else module.removeprefix('_'))}.{qualname}"
+    qualname = getattr(function, "__qualname__", name)
+    if held is None or isinstance(held, ModuleType):
+        return exporter(function), qualname
+    kind = held if isinstance(held, type) else type(held)
+    return exporter(next((base for base in kind.__mro__ if name in vars(base)), kind)), qualname
+
+
+def exporter(value: Any) -> str:
+    """The module that exports a function or class, where the one that it names is internal: `os` for `posix`."""
+    module: str = getattr(value, "__module__", None) or "builtins"
+    return "builtins" if module in ("io", "_io") and value is open else _public(module)
+
+
+def _public(module: str) -> str:
+    """`os` for `posix`, `socket` for `_socket`, `pathlib` for `pathlib._local`; a program's own names as they are."""
+    top, *inner = _EXPORTERS.get(module, module).split(".")
+    if top not in sys.stdlib_module_names or top.startswith("__"):
+        return module
+    return ".".join((top.removeprefix("_"), *(part for part in inner if not part.startswith("_"))))

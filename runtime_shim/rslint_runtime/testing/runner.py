@@ -72,7 +72,7 @@ def run_ranks(
         raise ValueError(f"world_size={world_size}: 1 to 128 ranks fit on one machine")
     for fault in faults:
         fault.check(world_size)
-    program, module_name, qualname = _located(fn)
+    program, module_name, qualname = located(fn)
     if importlib.util.find_spec("torch") is None:
         raise RunError("run_ranks needs torch: pip install 'rslint-runtime[torch]'")
     directory = tempfile.mkdtemp(prefix="rslint-run-")
@@ -97,7 +97,7 @@ def run_ranks(
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _located(fn: Callable[..., Any] | str | os.PathLike[str]) -> tuple[str, str, str]:
+def located(fn: Callable[..., Any] | str | os.PathLike[str]) -> tuple[str, str, str]:
     """File, module name and qualified name of the function."""
     if not callable(fn):
         path_text, colon, qualname = os.fspath(fn).rpartition(":")

@@ -1,0 +1,199 @@
+"""Knows which calls may raise for a reason that one rank has alone, and what they raise then."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib.util
+import json
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rslint_runtime.testing.observed_calls import ObservedCall
+
+Raised = str | BaseException
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a call may raise: `kind` in a word, what is `raised`, and how likely it is (`strength`, 1 is likeliest)."""
+
+    kind: str
+    raised: Raised
+    strength: int
+
+
+_NETWORK, _PROCESS, _FILE, _PARSE, _OTHER = 1, 2, 2, 3, 4
+
+# By the longest part of the dotted name. Exceptions by name, so that nothing is imported for them here.
+_KNOWN: dict[str, Reason | None] = {
+    **dict.fromkeys(
+        ("socket", "ssl", "asyncio.streams", "multiprocessing.connection", "multiprocessing.managers", "smtplib",
+         "ftplib", "imaplib", "poplib", "xmlrpc.client", "http.client", "websocket", "websockets", "boto3", "botocore",
+         "huggingface_hub", "pymongo", "psycopg2", "etcd3", "minio"),
+        Reason("network", "ConnectionError", _NETWORK),
+    ),
+    "urllib.request": Reason("network", "urllib.error.URLError", _NETWORK),
+    "requests": Reason("network", "requests.exceptions.ConnectionError", _NETWORK),
+    "httpx": Reason("network", "httpx.ConnectError", _NETWORK),
+    "aiohttp": Reason("network", "aiohttp.ClientConnectionError", _NETWORK),
+    "urllib3": Reason("network", "urllib3.exceptions.HTTPError", _NETWORK),
+    "grpc": Reason("network", "grpc.RpcError", _NETWORK),
+    "redis": Reason("network", "redis.exceptions.ConnectionError", _NETWORK),
+    "zmq": Reason("network", "zmq.ZMQError", _NETWORK),
+    "ray": Reason("network", "ray.exceptions.RayError", _NETWORK),
+    "asyncio.tasks.wait_for": Reason("timeout", "asyncio.TimeoutError", _NETWORK),
+    "asyncio.timeouts": Reason("timeout", "TimeoutError", _NETWORK),
+    **dict.fromkeys(("subprocess", "os.fork", "os.posix_spawn"), Reason("process", "OSError", _PROCESS)),
+    **dict.fromkeys(
+        ("builtins.open", "io", "os", "shutil", "tempfile", "pathlib", "mmap", "fcntl", "gzip", "bz2", "lzma",
+         "zipfile", "tarfile", "codecs.open", "torch.serialization"),
+        Reason("file", "OSError", _FILE),
+    ),
+    "sqlite3": Reason("file", "sqlite3.OperationalError", _FILE),
+    "multiprocessing.shared_memory": Reason("shared memory", "OSError", _FILE),
+    "torch.hub": Reason("network", "OSError", _NETWORK),
+    **dict.fromkeys(
+        ("json.load", "json.loads", "json.decoder"), Reason("parsing", json.JSONDecodeError("injected", "", 0), _PARSE)
+    ),
+    **dict.fromkeys(("pickle.load", "pickle.loads"), Reason("parsing", "pickle.UnpicklingError", _PARSE)),
+    **dict.fromkeys(("tomllib", "configparser", "csv", "struct"), Reason("parsing", "ValueError", _PARSE)),
+    # What does not fail on one rank alone.
+    **dict.fromkeys(
+        ("builtins", "torch", "numpy", "scipy", "pydantic", "msgspec", "rich", "tqdm", "einops", "triton",
+         "rslint_runtime", "os.path", "os.getpid", "os.getppid", "os.environ", "os.getenv", "os.cpu_count", "os.getcwd",
+         "os.fspath", "os.sched_getaffinity", "os.urandom", "os._Environ", "os.close", "pathlib.PurePath",
+         "pathlib.Path.__new__", "pathlib.Path.__init__", "pathlib.Path.exists", "pathlib.Path.is_file",
+         "pathlib.Path.is_dir", "pathlib.Path.resolve", "pathlib.Path.absolute", "socket.gethostname",
+         "socket.socket.close", "socket.socket.__init__", "socket.socket.setsockopt", "socket.socket.__exit__",
+         "io.StringIO", "io.BytesIO", "io.TextIOWrapper.close", "io.IOBase.__exit__", "io.IOBase.__enter__",
+         "zmq.sugar.context", "zmq.sugar.poll", "requests.sessions.Session.__init__", "requests.models"),
+        None,
+    ),
+}  # fmt: skip
+
+_REMOTE_CLASS = re.compile(
+    r"(Client|Service|Storage|ObjectStore|Registry|Backend|Stub|Connection|Channel|Transport|Gateway|Proxy|Connector"
+    r"|^Remote\w*|^Rpc\w*)(_?\w{0,3})?$"
+)
+_REMOTE_NAME = re.compile(
+    r"(^|_)(client|stub|rpc|storage|registry|backend|service|gateway|connection)$", re.IGNORECASE
+)
+_SILENT_METHOD = re.compile(
+    r"^(__(?!call__|next__)\w+__|is_\w+|has_\w+|supports_\w+|close|aclose|shutdown|name|get_name|keys|values|items|copy"
+    r"|on_\w+|register_\w*callback|add_\w*callback)$"
+)
+
+
+def reason_of(call: ObservedCall, models: Any = None) -> Reason | None:
+    """Why this call may raise, None if nothing says so.
+
+    Args:
+        call: as observed.
+        models: what `rslint_models` gave, whose knowledge goes first.
+    """
+    if call.own:
+        return _reason_of_own(call, models)
+    name = call.callee.removesuffix(".__init__")
+    if name in ("concurrent.futures.Future.result", "queue.Queue.get", "queue.Queue.put"):
+        raised = {"result": "concurrent.futures.TimeoutError", "get": "queue.Empty", "put": "queue.Full"}
+        return Reason("timeout", raised[name.rpartition(".")[2]], _NETWORK) if call.timed else None
+    told, known = _longest_known(call.callee)
+    modelled = _modelled(name, call, models)
+    if modelled is not None and (not told or known is not None):
+        return modelled
+    if told:
+        return known
+    if name.partition(".")[0] in sys.stdlib_module_names or _is_silent(name, call, models):
+        return None
+    return Reason("other library", "RuntimeError", _OTHER)
+
+
+def spelled(call: ObservedCall) -> str:
+    """The call as the source spells it, `self.client.lookup`; the callee's name where that is not to be found."""
+    last = call.callee.removesuffix(".__init__").rpartition(".")[2]
+    for node in _calls_by_line(call.file).get(call.line, ()):
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        if name == last:
+            return ast.unparse(node.func)
+    return last
+
+
+def rslint_models() -> Any:
+    """rslint's knowledge of libraries, where rslint is installed; None elsewhere, the runtime does not need it."""
+    if importlib.util.find_spec("rslint") is None:
+        return None
+    from rslint.models import load_models
+
+    return load_models()
+
+
+def _reason_of_own(call: ObservedCall, models: Any) -> Reason | None:
+    """A function of the program that stands for something remote, by its name or by what its code names."""
+    for mention in call.mentions:
+        _, known = _longest_known(mention)
+        if known is not None and known.strength < _PARSE:
+            return known
+    name = call.callee.rpartition(".")[2]
+    if _SILENT_METHOD.match(name):
+        return None
+    modelled = _modelled(None, call, models)
+    if modelled is not None:
+        return modelled
+    receiver = spelled(call).rpartition(".")[0].rpartition(".")[2].strip("_")
+    if (call.receiver and _REMOTE_CLASS.search(call.receiver)) or (
+        receiver and _REMOTE_NAME.search(receiver)
+    ):
+        return Reason("remote by its name", "ConnectionError", _NETWORK)
+    return None
+
+
+def _longest_known(dotted: str) -> tuple[bool, Reason | None]:
+    """Whether the longest part of the name that is known says something, and what."""
+    parts = dotted.split(".")
+    for length in range(len(parts), 0, -1):
+        name = ".".join(parts[:length])
+        if name in _KNOWN:
+            return True, _KNOWN[name]
+    return False, None
+
+
+def _modelled(dotted: str | None, call: ObservedCall, models: Any) -> Reason | None:
+    if models is None:
+        return None
+    from rslint.models import raising
+
+    keywords = frozenset({"timeout"} if call.timed else ())
+    receivers = (call.receiver,) if call.receiver else ()
+    found = raising(models, dotted, spelled(call), receivers, keywords)
+    return (
+        None
+        if found is None
+        else Reason(found.kind, found.exceptions[0], 1 if found.strength == 1 else _FILE)
+    )
+
+
+def _is_silent(dotted: str, call: ObservedCall, models: Any) -> bool:
+    if models is None:
+        return False
+    from rslint.models import silent
+
+    return silent(models, dotted, spelled(call))
+
+
+@functools.lru_cache(maxsize=256)
+def _calls_by_line(file: str) -> dict[int, list[ast.Call]]:
+    """The call expressions of a file, by each line that they stand on."""
+    found: dict[int, list[ast.Call]] = {}
+    try:
+        tree = ast.parse(Path(file).read_bytes())
+    except (OSError, SyntaxError, ValueError, RecursionError):
+        return found
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            for line in range(node.lineno, (node.end_lineno or node.lineno) + 1):
+                found.setdefault(line, []).append(node)
+    return found

@@ -1,0 +1,199 @@
+"""Notes which calls the files of a program make on each rank, and from where they were come to."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import os
+import sysconfig
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import CodeType, FrameType, ModuleType
+from typing import Any
+
+from rslint_runtime.testing import call_watch
+from rslint_runtime.testing.faults import Setting
+
+_PACKAGE = str(Path(__file__).parents[1])
+_INSTALLED = frozenset({"site-packages", "dist-packages", ".venv", "venv", ".tox", ".nox", "node_modules"})
+_PROJECT_MARKS = ("pyproject.toml", "setup.py", "setup.cfg", ".git")
+
+
+@dataclass(frozen=True)
+class ObservedCall:
+    """A call that a file of the program made.
+
+    Attributes:
+        rank: on which rank.
+        file: which file made it, as an absolute path.
+        line: where.
+        callee: `module.qualname` of what was called.
+        qualname: that without the module.
+        occurrence: which call of that callee on that line it was on this rank, from 1.
+        own: whether the callee is a function of the program itself.
+        receiver: the class of the object whose method it was, "" for a function.
+        timed: whether it was given a timeout.
+        mentions: for a function of the program, dotted names of functions elsewhere that its code names.
+        chain: `file:line` of the program's calls that led here, this one first.
+        thread: name of the thread.
+    """
+
+    rank: int
+    file: str
+    line: int
+    callee: str
+    qualname: str
+    occurrence: int
+    own: bool
+    receiver: str
+    timed: bool
+    mentions: tuple[str, ...]
+    chain: tuple[str, ...]
+    thread: str
+
+
+@dataclass(frozen=True)
+class Observation:
+    """An injection that only looks: writes each rank's calls to a file of its own in `directory`.
+
+    Args:
+        directory: where to.
+        roots: folders whose files are the program's.
+        occurrences: how many calls of one callee on one line are noted, on each rank.
+    """
+
+    directory: str
+    roots: tuple[str, ...]
+    occurrences: int
+    switch_name: str = "observation"
+    active: bool = True
+
+    def check(self, world_size: int) -> None:
+        """Makes sense with any number of ranks."""
+
+    def concerns(self, rank: int) -> bool:
+        """Every rank is observed."""
+        return True
+
+    def install(self, setting: Setting) -> None:
+        """Watch this thread and those that it starts."""
+        own = _membership(self.roots)
+        seen: dict[tuple[CodeType, int, str], int] = {}
+        lock = threading.Lock()
+        path = Path(self.directory, f"calls.{setting.rank}")
+
+        def look(call: call_watch.Call) -> None:
+            key = (call.caller.f_code, call.line, call.callee)
+            with lock:
+                times = seen[key] = seen.get(key, 0) + 1
+                if times <= self.occurrences:
+                    noted = _noted(call, setting.rank, times, own)
+                    # At once, so that what a rank did before it was killed is known.
+                    with path.open("a", encoding="utf-8") as file:
+                        file.write(json.dumps(asdict(noted)) + "\n")
+
+        call_watch.watch(look, lambda frame: own(frame.f_code.co_filename))
+
+
+def read(directory: str) -> tuple[ObservedCall, ...]:
+    """What all ranks noted, rank by rank, in the order in which each made the calls."""
+    calls = []
+    for path in sorted(Path(directory).glob("calls.*"), key=lambda path: int(path.suffix[1:])):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            fields = json.loads(line)
+            calls.append(
+                ObservedCall(
+                    **{**fields, "mentions": tuple(fields["mentions"]), "chain": tuple(fields["chain"])}
+                )
+            )
+    return tuple(calls)
+
+
+def project_of(file: Path) -> Path:
+    """The folder of the project that a file belongs to: the nearest with a mark of one, else its own."""
+    for folder in file.parents:
+        if any((folder / mark).exists() for mark in _PROJECT_MARKS):
+            return folder
+    return file.parent
+
+
+def _membership(roots: Iterable[str]) -> Callable[[str], bool]:
+    """Whether a file is the program's: below a root, not installed, and none of ours."""
+    below = tuple(root.rstrip(os.sep) + os.sep for root in roots)
+    library = (sysconfig.get_path("stdlib") + os.sep, _PACKAGE + os.sep)
+    known: dict[str, bool] = {}
+
+    def own(file: str) -> bool:
+        answer = known.get(file)
+        if answer is None:
+            path = os.path.abspath(file)
+            answer = known[file] = (
+                path.startswith(below)
+                and not path.startswith(library)
+                and _INSTALLED.isdisjoint(path.split(os.sep))
+            )
+        return answer
+
+    return own
+
+
+def _noted(call: call_watch.Call, rank: int, occurrence: int, own: Callable[[str], bool]) -> ObservedCall:
+    entered = call.entered
+    of_program = entered is not None and own(entered.f_code.co_filename)
+    return ObservedCall(
+        rank=rank,
+        file=os.path.abspath(call.file),
+        line=call.line,
+        callee=call.callee,
+        qualname=call.qualname,
+        occurrence=occurrence,
+        own=of_program,
+        receiver=_receiver(call),
+        timed=entered is not None and entered.f_locals.get("timeout") is not None,
+        mentions=_mentions(entered) if entered is not None and of_program else (),
+        chain=_chain(call.caller, own),
+        thread=threading.current_thread().name,
+    )
+
+
+def _chain(frame: FrameType | None, own: Callable[[str], bool]) -> tuple[str, ...]:
+    places = []
+    while frame is not None:
+        if own(frame.f_code.co_filename):
+            places.append(f"{os.path.abspath(frame.f_code.co_filename)}:{frame.f_lineno}")
+        frame = frame.f_back
+    return tuple(places)
+
+
+def _receiver(call: call_watch.Call) -> str:
+    if call.entered is None:
+        held = getattr(call.function, "__self__", None)
+        return "" if held is None or isinstance(held, ModuleType) else type(held).__name__
+    code = call.entered.f_code
+    first = code.co_varnames[0] if code.co_argcount else ""
+    if first not in ("self", "cls"):
+        return ""
+    held = call.entered.f_locals.get(first)
+    return held.__name__ if isinstance(held, type) else type(held).__name__
+
+
+def _mentions(entered: FrameType) -> tuple[str, ...]:
+    """Functions of other modules that the code may call: it names them, or a module and an attribute of it."""
+    names = entered.f_code.co_names
+    reached: dict[str, Any] = {}
+    for name in names:
+        value = entered.f_globals.get(name, getattr(builtins, name, None))
+        if value is not None:
+            _reach(value, names, reached, 3)
+    return tuple(sorted(reached))
+
+
+def _reach(value: Any, names: tuple[str, ...], reached: dict[str, Any], depth: int) -> None:
+    if isinstance(value, ModuleType):
+        for name in names if depth else ():
+            if name in vars(value):
+                _reach(vars(value)[name], names, reached, depth - 1)
+    elif callable(value) and hasattr(value, "__qualname__"):
+        reached[f"{call_watch.exporter(value)}.{value.__qualname__}"] = value
