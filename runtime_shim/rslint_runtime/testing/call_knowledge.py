@@ -26,54 +26,108 @@ class Reason:
     strength: int
 
 
-_NETWORK, _PROCESS, _FILE, _PARSE, _OTHER = 1, 2, 2, 3, 4
+_NETWORK, _FILE, _PARSE, _OTHER = 1, 2, 3, 4
 
 # By the longest part of the dotted name. Exceptions by name, so that nothing is imported for them here.
-_KNOWN: dict[str, Reason | None] = {
+_RAISING: dict[str, Reason] = {
     **dict.fromkeys(
-        ("socket", "ssl", "asyncio.streams", "multiprocessing.connection", "multiprocessing.managers", "smtplib",
-         "ftplib", "imaplib", "poplib", "xmlrpc.client", "http.client", "websocket", "websockets", "boto3", "botocore",
-         "huggingface_hub", "pymongo", "psycopg2", "etcd3", "minio"),
+        (
+            *(
+                "asyncio.streams",
+                "boto3",
+                "botocore",
+                "etcd3",
+                "ftplib",
+                "http.client",
+                "huggingface_hub",
+                "imaplib",
+            ),
+            *(
+                "minio",
+                "multiprocessing.connection",
+                "multiprocessing.managers",
+                "poplib",
+                "psycopg2",
+                "pymongo",
+            ),
+            *("smtplib", "socket", "ssl", "websocket", "websockets", "xmlrpc.client"),
+        ),
         Reason("network", "ConnectionError", _NETWORK),
     ),
-    "urllib.request": Reason("network", "urllib.error.URLError", _NETWORK),
-    "requests": Reason("network", "requests.exceptions.ConnectionError", _NETWORK),
-    "httpx": Reason("network", "httpx.ConnectError", _NETWORK),
     "aiohttp": Reason("network", "aiohttp.ClientConnectionError", _NETWORK),
-    "urllib3": Reason("network", "urllib3.exceptions.HTTPError", _NETWORK),
     "grpc": Reason("network", "grpc.RpcError", _NETWORK),
-    "redis": Reason("network", "redis.exceptions.ConnectionError", _NETWORK),
-    "zmq": Reason("network", "zmq.ZMQError", _NETWORK),
+    "httpx": Reason("network", "httpx.ConnectError", _NETWORK),
     "ray": Reason("network", "ray.exceptions.RayError", _NETWORK),
-    "asyncio.tasks.wait_for": Reason("timeout", "asyncio.TimeoutError", _NETWORK),
-    "asyncio.timeouts": Reason("timeout", "TimeoutError", _NETWORK),
-    **dict.fromkeys(("subprocess", "os.fork", "os.posix_spawn"), Reason("process", "OSError", _PROCESS)),
+    "redis": Reason("network", "redis.exceptions.ConnectionError", _NETWORK),
+    "requests": Reason("network", "requests.exceptions.ConnectionError", _NETWORK),
+    "torch.hub": Reason("network", "OSError", _NETWORK),
+    "urllib.request": Reason("network", "urllib.error.URLError", _NETWORK),
+    "urllib3": Reason("network", "urllib3.exceptions.HTTPError", _NETWORK),
+    "zmq": Reason("network", "zmq.ZMQError", _NETWORK),
     **dict.fromkeys(
-        ("builtins.open", "io", "os", "shutil", "tempfile", "pathlib", "mmap", "fcntl", "gzip", "bz2", "lzma",
-         "zipfile", "tarfile", "codecs.open", "torch.serialization"),
+        ("asyncio.tasks.wait_for", "asyncio.timeouts"), Reason("timeout", "asyncio.TimeoutError", _NETWORK)
+    ),
+    **dict.fromkeys(("os.fork", "os.posix_spawn", "subprocess"), Reason("process", "OSError", _FILE)),
+    **dict.fromkeys(
+        (
+            *(
+                "builtins.open",
+                "bz2",
+                "codecs.open",
+                "fcntl",
+                "gzip",
+                "io",
+                "lzma",
+                "mmap",
+                "os",
+                "pathlib",
+                "shutil",
+            ),
+            *("tarfile", "tempfile", "torch.serialization", "zipfile"),
+        ),
         Reason("file", "OSError", _FILE),
     ),
     "sqlite3": Reason("file", "sqlite3.OperationalError", _FILE),
     "multiprocessing.shared_memory": Reason("shared memory", "OSError", _FILE),
-    "torch.hub": Reason("network", "OSError", _NETWORK),
     **dict.fromkeys(
-        ("json.load", "json.loads", "json.decoder"), Reason("parsing", json.JSONDecodeError("injected", "", 0), _PARSE)
+        ("json.decoder", "json.load", "json.loads"),
+        Reason("parsing", json.JSONDecodeError("injected", "", 0), _PARSE),
     ),
     **dict.fromkeys(("pickle.load", "pickle.loads"), Reason("parsing", "pickle.UnpicklingError", _PARSE)),
-    **dict.fromkeys(("tomllib", "configparser", "csv", "struct"), Reason("parsing", "ValueError", _PARSE)),
-    # What does not fail on one rank alone.
-    **dict.fromkeys(
-        ("builtins", "torch", "numpy", "scipy", "pydantic", "msgspec", "rich", "tqdm", "einops", "triton",
-         "rslint_runtime", "os.path", "os.getpid", "os.getppid", "os.environ", "os.getenv", "os.cpu_count", "os.getcwd",
-         "os.fspath", "os.sched_getaffinity", "os.urandom", "os._Environ", "os.close", "pathlib.PurePath",
-         "pathlib.Path.__new__", "pathlib.Path.__init__", "pathlib.Path.exists", "pathlib.Path.is_file",
-         "pathlib.Path.is_dir", "pathlib.Path.resolve", "pathlib.Path.absolute", "socket.gethostname",
-         "socket.socket.close", "socket.socket.__init__", "socket.socket.setsockopt", "socket.socket.__exit__",
-         "io.StringIO", "io.BytesIO", "io.TextIOWrapper.close", "io.IOBase.__exit__", "io.IOBase.__enter__",
-         "zmq.sugar.context", "zmq.sugar.poll", "requests.sessions.Session.__init__", "requests.models"),
-        None,
-    ),
-}  # fmt: skip
+    **dict.fromkeys(("configparser", "csv", "struct", "tomllib"), Reason("parsing", "ValueError", _PARSE)),
+}
+# What does not fail on one rank alone, although a longer or shorter name may.
+_SILENT = frozenset(
+    (
+        *(
+            "builtins",
+            "einops",
+            "msgspec",
+            "numpy",
+            "pydantic",
+            "rich",
+            "rslint_runtime",
+            "scipy",
+            "torch",
+            "tqdm",
+        ),
+        *("io.BytesIO", "io.StringIO", "os._Environ", "os.close", "os.cpu_count", "os.environ", "os.fspath"),
+        *(
+            "os.getcwd",
+            "os.getenv",
+            "os.getpid",
+            "os.getppid",
+            "os.path",
+            "os.sched_getaffinity",
+            "os.urandom",
+        ),
+        *("pathlib.Path.__init__", "pathlib.Path.absolute", "pathlib.Path.exists", "pathlib.Path.is_dir"),
+        *("pathlib.Path.is_file", "pathlib.Path.resolve", "pathlib.PurePath", "requests.models", "triton"),
+        *("requests.sessions.Session.__init__", "socket.gethostname", "socket.socket.__init__"),
+        *("socket.socket.fileno", "socket.socket.getpeername", "socket.socket.getsockname"),
+        *("socket.socket.setsockopt", "socket.socket.settimeout", "zmq.sugar.context", "zmq.sugar.poll"),
+    )
+)
 
 _REMOTE_CLASS = re.compile(
     r"(Client|Service|Storage|ObjectStore|Registry|Backend|Stub|Connection|Channel|Transport|Gateway|Proxy|Connector"
@@ -102,6 +156,8 @@ def reason_of(call: ObservedCall, models: Any = None) -> Reason | None:
         raised = {"result": "concurrent.futures.TimeoutError", "get": "queue.Empty", "put": "queue.Full"}
         return Reason("timeout", raised[name.rpartition(".")[2]], _NETWORK) if call.timed else None
     told, known = _longest_known(call.callee)
+    if _SILENT_METHOD.match(name.rpartition(".")[2]):
+        return None
     modelled = _modelled(name, call, models)
     if modelled is not None and (not told or known is not None):
         return modelled
@@ -156,8 +212,8 @@ def _longest_known(dotted: str) -> tuple[bool, Reason | None]:
     parts = dotted.split(".")
     for length in range(len(parts), 0, -1):
         name = ".".join(parts[:length])
-        if name in _KNOWN:
-            return True, _KNOWN[name]
+        if name in _SILENT or name in _RAISING:
+            return True, _RAISING.get(name)
     return False, None
 
 

@@ -85,6 +85,8 @@ class Observation:
         path = Path(self.directory, f"calls.{setting.rank}")
 
         def look(call: call_watch.Call) -> None:
+            if call.entered is not None and call.entered.f_code.co_filename.startswith("<"):
+                return  # made at run time, as a dataclass's constructor: it does nothing that could fail
             key = (call.caller.f_code, call.line, call.callee)
             with lock:
                 times = seen[key] = seen.get(key, 0) + 1
@@ -103,11 +105,8 @@ def read(directory: str) -> tuple[ObservedCall, ...]:
     for path in sorted(Path(directory).glob("calls.*"), key=lambda path: int(path.suffix[1:])):
         for line in path.read_text(encoding="utf-8").splitlines():
             fields = json.loads(line)
-            calls.append(
-                ObservedCall(
-                    **{**fields, "mentions": tuple(fields["mentions"]), "chain": tuple(fields["chain"])}
-                )
-            )
+            lists = {name: tuple(fields[name]) for name in ("mentions", "chain")}
+            calls.append(ObservedCall(**{**fields, **lists}))
     return tuple(calls)
 
 
@@ -130,7 +129,8 @@ def _membership(roots: Iterable[str]) -> Callable[[str], bool]:
         if answer is None:
             path = os.path.abspath(file)
             answer = known[file] = (
-                path.startswith(below)
+                not file.startswith("<")  # frozen, or made at run time
+                and path.startswith(below)
                 and not path.startswith(library)
                 and _INSTALLED.isdisjoint(path.split(os.sep))
             )

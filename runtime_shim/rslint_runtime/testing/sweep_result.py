@@ -21,8 +21,8 @@ class SweepRow:
         rank: where it failed.
         reason: why it may: `network`, `file` …
         fault: what was injected; `run_ranks(program, world_size, faults=[row.fault])` does it again.
-        outcome: how the run ended, see `RunResult`; `not injected` when the call was not made this time, or could not be
-            made to fail. With `timeout` the ranks may wait for each other where the harness cannot prove it.
+        outcome: how the run ended, see `RunResult`; `not injected` when the call was not made this time, or could not
+            be made to fail. With `timeout` the ranks may wait for each other where the harness cannot prove it.
         left: the exception with which the program left on that rank, "" if it caught the failure and went on.
         detail: one line on the outcome: who waits where for whom.
         report: the run's report, for outcomes other than `completed`.
@@ -103,8 +103,9 @@ class SweepResult:
         found = f"{count} of them lead{'s' if count == 1 else ''} to a deadlock"
         more = f", {others} to ranks out of step" if others else ""
         again = f" ({self.resumed} of them before)" if self.resumed else ""
+        calls = "call" if len(self.rows) == 1 else "calls"
         return (
-            f"{self.program} on {self.world_size} ranks: {len(self.rows)} failing calls tried{again} in "
+            f"{self.program} on {self.world_size} ranks: {len(self.rows)} failing {calls} tried{again} in "
             f"{self.seconds:.1f} s, {found}{more}"
         )
 

@@ -151,11 +151,10 @@ class _Plan:
             return _row(trial, {"outcome": "not injected", "detail": str(error)})
         if result.unfired:
             return _row(trial, {"outcome": "not injected", "detail": "the call was not made this time"})
-        error = result.errors.get(trial.call.rank)
         found = {
             "outcome": result.outcome,
             "detail": result.detail,
-            "left": "" if error is None else str(error),
+            "left": _leaving(result, trial.call.rank),
         }
         return _row(trial, found if result.outcome == "completed" else {**found, "report": result.report()})
 
@@ -168,6 +167,14 @@ class _Plan:
         """One line on the terminal that the next one replaces."""
         if self.progress:
             print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def _leaving(result: RunResult, rank: int) -> str:
+    """The exception that left the program on that rank, without the text that a fault gives its own."""
+    error = result.errors.get(rank)
+    if error is None:
+        return ""
+    return error.type_name if error.text.startswith("injected") else str(error).partition("\n")[0]
 
 
 def _row(trial: Trial, found: dict[str, str]) -> SweepRow:
