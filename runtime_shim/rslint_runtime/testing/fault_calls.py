@@ -135,7 +135,8 @@ def _watched(trigger: _Trigger, deed: _Deed) -> None:
 def _called_by_harness() -> bool:
     """The harness writes to its sockets and reads /proc in the midst of the program."""
     caller = sys._getframe(2)
-    if is_trampoline(caller.f_code) and caller.f_back is not None:
+    # Other faults on the same function stand in between.
+    while caller.f_back is not None and (is_trampoline(caller.f_code) or caller.f_globals is globals()):
         caller = caller.f_back
     return str(caller.f_globals.get("__name__", "")).startswith(_HARNESS)
 

@@ -60,7 +60,7 @@ class Observation:
 
     Args:
         directory: where to.
-        roots: folders whose files are the program's.
+        roots: the program's files, and folders of them.
         occurrences: how many calls of one callee on one line are noted, on each rank.
     """
 
@@ -96,6 +96,9 @@ class Observation:
                     with path.open("a", encoding="utf-8") as file:
                         file.write(json.dumps(asdict(noted)) + "\n")
 
+        # It acts by being there.
+        setting.called()
+        setting.fired()
         call_watch.watch(look, lambda frame: own(frame.f_code.co_filename))
 
 
@@ -120,7 +123,8 @@ def project_of(file: Path) -> Path:
 
 def _membership(roots: Iterable[str]) -> Callable[[str], bool]:
     """Whether a file is the program's: below a root, not installed, and none of ours."""
-    below = tuple(root.rstrip(os.sep) + os.sep for root in roots)
+    exact = frozenset(roots)
+    below = tuple(root.rstrip(os.sep) + os.sep for root in exact)
     library = (sysconfig.get_path("stdlib") + os.sep, _PACKAGE + os.sep)
     known: dict[str, bool] = {}
 
@@ -130,7 +134,7 @@ def _membership(roots: Iterable[str]) -> Callable[[str], bool]:
             path = os.path.abspath(file)
             answer = known[file] = (
                 not file.startswith("<")  # frozen, or made at run time
-                and path.startswith(below)
+                and (path in exact or path.startswith(below))
                 and not path.startswith(library)
                 and _INSTALLED.isdisjoint(path.split(os.sep))
             )

@@ -122,7 +122,7 @@ class _Plan:
                 "a sweep needs a program that completes without a fault; this one does not:\n"
                 + baseline.report()
             )
-        return replace(baseline, unfired=(), uncalled=(), faults=()), calls
+        return replace(baseline, faults=()), calls
 
     def try_all(
         self, trials: Sequence[Trial], rows: dict[str, SweepRow], kept: SweepState, deadline: float | None
@@ -174,7 +174,7 @@ def _leaving(result: RunResult, rank: int) -> str:
     error = result.errors.get(rank)
     if error is None:
         return ""
-    return error.type_name if error.text.startswith("injected") else str(error).partition("\n")[0]
+    return error.type_name if "injected" in error.text else str(error).partition("\n")[0]
 
 
 def _row(trial: Trial, found: dict[str, str]) -> SweepRow:

@@ -1,4 +1,4 @@
-"""The command line of `sweep`: `python -m rslint_runtime.testing.sweep path/to/file.py:function 2`.
+"""The harness from the command line: `python -m rslint_runtime.testing sweep path/to/file.py:function 2`.
 
 Exit status: 0 when every call was tried and none parted the ranks, 1 when one did, 2 for wrong use or a program that
 does not complete by itself, 3 when nothing was found but not everything was tried.
@@ -37,28 +37,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m rslint_runtime.testing.sweep",
+    parser = argparse.ArgumentParser(prog="python -m rslint_runtime.testing")
+    commands = parser.add_subparsers(dest="command", required=True)
+    sweeping = commands.add_parser(
+        "sweep",
+        help="makes one call at a time fail",
         description="Makes one call of a program fail at a time, and tells which failure parts the ranks.",
         epilog="exit status: 0 nothing found, 1 found, 2 wrong use, 3 nothing found but not everything tried",
     )
-    parser.add_argument("program", help='"path/to/file.py:function"; it is called with rank and world_size')
-    parser.add_argument("world_size", type=int, help="number of ranks")
-    parser.add_argument("--timeout", type=float, default=10.0, metavar="S", help="seconds for each run (10)")
-    parser.add_argument(
+    sweeping.add_argument("program", help='"path/to/file.py:function"; it is called with rank and world_size')
+    sweeping.add_argument("world_size", type=int, help="number of ranks")
+    sweeping.add_argument(
+        "--timeout", type=float, default=10.0, metavar="S", help="seconds for each run (10)"
+    )
+    sweeping.add_argument(
         "--time-limit", type=float, metavar="S", help="seconds after which no further run begins"
     )
-    parser.add_argument(
+    sweeping.add_argument(
         "--occurrences",
         type=int,
         default=1,
         metavar="N",
         help="how many calls of one place are made to fail (1)",
     )
-    parser.add_argument(
+    sweeping.add_argument(
         "--within", action="append", default=[], metavar="PATH", help="files or folders whose calls are tried"
     )
-    parser.add_argument(
+    sweeping.add_argument(
         "--state", metavar="FILE", help="keeps what was found; the next sweep goes on from there"
     )
     return parser
