@@ -22,7 +22,7 @@ REPORTED_ONLY = {("second-barrier-outside-finally", 26)}
 FOUND_ONLY = {
     # The rank's process ends with the exception: no rank goes on while others wait for it.
     ("connection-in-the-with-header", 32),
-    # A second reason for the bug of line 17, after which the same barrier is skipped. The rule reports one for each root.
+    # A second reason for the bug of line 17, after which the same barrier is skipped: the rule reports roots.
     ("connection-in-the-with-header", 18),
 }
 
