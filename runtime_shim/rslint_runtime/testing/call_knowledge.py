@@ -94,7 +94,7 @@ _RAISING: dict[str, Reason] = {
         Reason("parsing", json.JSONDecodeError("injected", "", 0), _PARSE),
     ),
     **dict.fromkeys(("pickle.load", "pickle.loads"), Reason("parsing", "pickle.UnpicklingError", _PARSE)),
-    **dict.fromkeys(("configparser", "csv", "struct", "tomllib"), Reason("parsing", "ValueError", _PARSE)),
+    **dict.fromkeys(("configparser", "csv", "tomllib"), Reason("parsing", "ValueError", _PARSE)),
 }
 # What does not fail on one rank alone, although a longer or shorter name may.
 _SILENT = frozenset(
@@ -209,7 +209,8 @@ def _reason_of_own(call: ObservedCall, models: Any) -> Reason | None:
 
 def _longest_known(dotted: str) -> tuple[bool, Reason | None]:
     """Whether the longest part of the name that is known says something, and what."""
-    parts = dotted.split(".")
+    # Python 3.13 has the half of pathlib in base classes.
+    parts = dotted.replace("PathBase.", "Path.").split(".")
     for length in range(len(parts), 0, -1):
         name = ".".join(parts[:length])
         if name in _SILENT or name in _RAISING:

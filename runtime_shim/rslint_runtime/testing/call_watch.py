@@ -170,4 +170,6 @@ def _public(module: str) -> str:
     top, *inner = _EXPORTERS.get(module, module).split(".")
     if top not in sys.stdlib_module_names or top.startswith("__"):
         return module
-    return ".".join((top.removeprefix("_"), *(part for part in inner if not part.startswith("_"))))
+    exported = top.removeprefix("_")
+    top = exported if exported in sys.stdlib_module_names else top
+    return ".".join((top, *(part for part in inner if not part.startswith("_"))))
