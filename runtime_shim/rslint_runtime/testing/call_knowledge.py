@@ -30,107 +30,60 @@ _NETWORK, _FILE, _PARSE, _OTHER = 1, 2, 3, 4
 
 # By the longest part of the dotted name. Exceptions by name, so that nothing is imported for them here.
 _RAISING: dict[str, Reason] = {
-    **dict.fromkeys(
-        (
-            *(
-                "asyncio.streams",
-                "boto3",
-                "botocore",
-                "etcd3",
-                "ftplib",
-                "http.client",
-                "huggingface_hub",
-                "imaplib",
-            ),
-            *(
-                "minio",
-                "multiprocessing.connection",
-                "multiprocessing.managers",
-                "poplib",
-                "psycopg2",
-                "pymongo",
-            ),
-            *("smtplib", "socket", "ssl", "websocket", "websockets", "xmlrpc.client"),
-        ),
-        Reason("network", "ConnectionError", _NETWORK),
-    ),
     "aiohttp": Reason("network", "aiohttp.ClientConnectionError", _NETWORK),
+    "asyncio.tasks.wait_for": Reason("timeout", "asyncio.TimeoutError", _NETWORK),
+    "asyncio.timeouts": Reason("timeout", "asyncio.TimeoutError", _NETWORK),
     "grpc": Reason("network", "grpc.RpcError", _NETWORK),
     "httpx": Reason("network", "httpx.ConnectError", _NETWORK),
+    "multiprocessing.shared_memory": Reason("shared memory", "OSError", _FILE),
+    "os.fork": Reason("process", "OSError", _FILE),
+    "os.posix_spawn": Reason("process", "OSError", _FILE),
+    "pickle.load": Reason("parsing", "pickle.UnpicklingError", _PARSE),
+    "pickle.loads": Reason("parsing", "pickle.UnpicklingError", _PARSE),
     "ray": Reason("network", "ray.exceptions.RayError", _NETWORK),
     "redis": Reason("network", "redis.exceptions.ConnectionError", _NETWORK),
     "requests": Reason("network", "requests.exceptions.ConnectionError", _NETWORK),
+    "sqlite3": Reason("file", "sqlite3.OperationalError", _FILE),
+    "subprocess": Reason("process", "OSError", _FILE),
     "torch.hub": Reason("network", "OSError", _NETWORK),
     "urllib.request": Reason("network", "urllib.error.URLError", _NETWORK),
     "urllib3": Reason("network", "urllib3.exceptions.HTTPError", _NETWORK),
     "zmq": Reason("network", "zmq.ZMQError", _NETWORK),
     **dict.fromkeys(
-        ("asyncio.tasks.wait_for", "asyncio.timeouts"), Reason("timeout", "asyncio.TimeoutError", _NETWORK)
+        """
+        asyncio.streams boto3 botocore etcd3 ftplib http.client huggingface_hub imaplib minio multiprocessing.connection
+        multiprocessing.managers poplib psycopg2 pymongo smtplib socket ssl websocket websockets xmlrpc.client
+        """.split(),
+        Reason("network", "ConnectionError", _NETWORK),
     ),
-    **dict.fromkeys(("os.fork", "os.posix_spawn", "subprocess"), Reason("process", "OSError", _FILE)),
     **dict.fromkeys(
-        (
-            *(
-                "builtins.open",
-                "bz2",
-                "codecs.open",
-                "fcntl",
-                "gzip",
-                "io",
-                "lzma",
-                "mmap",
-                "os",
-                "pathlib",
-                "shutil",
-            ),
-            *("tarfile", "tempfile", "torch.serialization", "zipfile"),
-        ),
+        """
+        builtins.open bz2 codecs.open fcntl gzip io lzma mmap os pathlib shutil tarfile tempfile torch.serialization
+        zipfile
+        """.split(),
         Reason("file", "OSError", _FILE),
     ),
-    "sqlite3": Reason("file", "sqlite3.OperationalError", _FILE),
-    "multiprocessing.shared_memory": Reason("shared memory", "OSError", _FILE),
     **dict.fromkeys(
-        ("json.decoder", "json.load", "json.loads"),
+        "json.decoder json.load json.loads".split(),
         Reason("parsing", json.JSONDecodeError("injected", "", 0), _PARSE),
     ),
-    **dict.fromkeys(("pickle.load", "pickle.loads"), Reason("parsing", "pickle.UnpicklingError", _PARSE)),
-    **dict.fromkeys(("configparser", "csv", "tomllib"), Reason("parsing", "ValueError", _PARSE)),
+    **dict.fromkeys("configparser csv tomllib".split(), Reason("parsing", "ValueError", _PARSE)),
 }
 # What does not fail on one rank alone, although a longer or shorter name may.
 _SILENT = frozenset(
-    (
-        *(
-            "builtins",
-            "einops",
-            "msgspec",
-            "numpy",
-            "pydantic",
-            "rich",
-            "rslint_runtime",
-            "scipy",
-            "torch",
-            "tqdm",
-        ),
-        *("io.BytesIO", "io.StringIO", "os._Environ", "os.close", "os.cpu_count", "os.environ", "os.fspath"),
-        *(
-            "os.getcwd",
-            "os.getenv",
-            "os.getpid",
-            "os.getppid",
-            "os.path",
-            "os.sched_getaffinity",
-            "os.urandom",
-        ),
-        *("pathlib.Path.__init__", "pathlib.Path.absolute", "pathlib.Path.exists", "pathlib.Path.is_dir"),
-        *("pathlib.Path.is_file", "pathlib.Path.resolve", "pathlib.PurePath", "requests.models", "triton"),
-        *("requests.sessions.Session.__init__", "socket.gethostname", "socket.socket.__init__"),
-        *("socket.socket.fileno", "socket.socket.getpeername", "socket.socket.getsockname"),
-        *("socket.socket.setsockopt", "socket.socket.settimeout", "zmq.sugar.context", "zmq.sugar.poll"),
-    )
+    """
+    builtins einops io.BytesIO io.StringIO msgspec numpy os._Environ os.close os.cpu_count os.environ os.fspath
+    os.getcwd os.getenv os.getpid os.getppid os.path os.sched_getaffinity os.urandom pathlib.Path.__init__
+    pathlib.Path.absolute pathlib.Path.exists pathlib.Path.is_dir pathlib.Path.is_file pathlib.Path.resolve
+    pathlib.PurePath pydantic requests.models requests.sessions.Session.__init__ rich rslint_runtime scipy
+    socket.gethostname socket.socket.__init__ socket.socket.fileno socket.socket.getpeername
+    socket.socket.getsockname socket.socket.setsockopt socket.socket.settimeout torch tqdm triton
+    urllib.request.Request zmq.sugar.context zmq.sugar.poll
+    """.split()
 )
 
 _REMOTE_CLASS = re.compile(
-    r"(Client|Service|Storage|ObjectStore|Registry|Backend|Stub|Connection|Channel|Transport|Gateway|Proxy|Connector"
+    r"(Client|Service|Storage|ObjectStore|Registry|Backend|Stub|Connection|Channel|Transport|Gateway|Proxy"
     r"|^Remote\w*|^Rpc\w*)(_?\w{0,3})?$"
 )
 _REMOTE_NAME = re.compile(
@@ -194,12 +147,14 @@ def _reason_of_own(call: ObservedCall, models: Any) -> Reason | None:
         if known is not None and known.strength < _PARSE:
             return known
     name = call.callee.rpartition(".")[2]
-    if _SILENT_METHOD.match(name):
+    on = spelled(call).rpartition(".")[0]
+    # What an object calls on itself is a step of its own, however remote the object's name sounds.
+    if _SILENT_METHOD.match(name) or on in ("self", "cls", "super()"):
         return None
     modelled = _modelled(None, call, models)
     if modelled is not None:
         return modelled
-    receiver = spelled(call).rpartition(".")[0].rpartition(".")[2].strip("_")
+    receiver = on.rpartition(".")[2].strip("_")
     if (call.receiver and _REMOTE_CLASS.search(call.receiver)) or (
         receiver and _REMOTE_NAME.search(receiver)
     ):

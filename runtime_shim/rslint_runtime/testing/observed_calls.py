@@ -7,6 +7,7 @@ import json
 import os
 import sysconfig
 import threading
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from rslint_runtime.testing.faults import Setting
 
 _PACKAGE = str(Path(__file__).parents[1])
 _INSTALLED = frozenset({"site-packages", "dist-packages", ".venv", "venv", ".tox", ".nox", "node_modules"})
+# A recursion has as many ways to a call as it is deep.
+_WAYS = 32
 _PROJECT_MARKS = ("pyproject.toml", "setup.py", "setup.cfg", ".git")
 
 
@@ -32,7 +35,7 @@ class ObservedCall:
         callee: `module.qualname` of what was called.
         qualname: that without the module.
         occurrence: which call of that callee on that line it was on this rank, from 1.
-        own: whether the callee is a function of the program itself.
+        own: whether the callee is no library's: its source is neither Python's own nor installed.
         receiver: the class of the object whose method it was, "" for a function.
         timed: whether it was given a timeout.
         mentions: for a function of the program, dotted names of functions elsewhere that its code names.
@@ -61,7 +64,7 @@ class Observation:
     Args:
         directory: where to.
         roots: the program's files, and folders of them.
-        occurrences: how many calls of one callee on one line are noted, on each rank.
+        occurrences: how many calls of one callee on one line are noted, on each rank and for each way there.
     """
 
     directory: str
@@ -80,18 +83,18 @@ class Observation:
     def install(self, setting: Setting) -> None:
         """Watch this thread and those that it starts."""
         own = _membership(self.roots)
-        seen: dict[tuple[CodeType, int, str], int] = {}
-        lock = threading.Lock()
+        written_here = _membership((os.sep,))
+        selection = _Selection(self.occurrences)
         path = Path(self.directory, f"calls.{setting.rank}")
 
         def look(call: call_watch.Call) -> None:
             if call.entered is not None and call.entered.f_code.co_filename.startswith("<"):
                 return  # made at run time, as a dataclass's constructor: it does nothing that could fail
-            key = (call.caller.f_code, call.line, call.callee)
-            with lock:
-                times = seen[key] = seen.get(key, 0) + 1
-                if times <= self.occurrences:
-                    noted = _noted(call, setting.rank, times, own)
+            chain = _chain(call.caller, own)
+            with selection.lock:
+                occurrence = selection.taken(call, chain)
+                if occurrence:
+                    noted = _noted(call, setting.rank, occurrence, chain, written_here)
                     # At once, so that what a rank did before it was killed is known.
                     with path.open("a", encoding="utf-8") as file:
                         file.write(json.dumps(asdict(noted)) + "\n")
@@ -100,6 +103,26 @@ class Observation:
         setting.called()
         setting.fired()
         call_watch.watch(look, lambda frame: own(frame.f_code.co_filename))
+
+
+class _Selection:
+    """Which calls are noted: the first ones of every way that leads to a callee on a line."""
+
+    def __init__(self, occurrences: int) -> None:
+        self.lock = threading.Lock()
+        self._occurrences = occurrences
+        self._calls: Counter[tuple[CodeType, int, str]] = Counter()
+        self._ways: defaultdict[tuple[CodeType, int, str], Counter[tuple[str, ...]]] = defaultdict(Counter)
+
+    def taken(self, call: call_watch.Call, chain: tuple[str, ...]) -> int:
+        """Which call of that callee on that line it is, from 1; 0 if it is not to be noted."""
+        key = (call.caller.f_code, call.line, call.callee)
+        self._calls[key] += 1
+        ways = self._ways[key]
+        if chain not in ways and len(ways) >= _WAYS:
+            return 0
+        ways[chain] += 1
+        return self._calls[key] if ways[chain] <= self._occurrences else 0
 
 
 def read(directory: str) -> tuple[ObservedCall, ...]:
@@ -143,9 +166,15 @@ def _membership(roots: Iterable[str]) -> Callable[[str], bool]:
     return own
 
 
-def _noted(call: call_watch.Call, rank: int, occurrence: int, own: Callable[[str], bool]) -> ObservedCall:
+def _noted(
+    call: call_watch.Call,
+    rank: int,
+    occurrence: int,
+    chain: tuple[str, ...],
+    written_here: Callable[[str], bool],
+) -> ObservedCall:
     entered = call.entered
-    of_program = entered is not None and own(entered.f_code.co_filename)
+    own = entered is not None and written_here(entered.f_code.co_filename)
     return ObservedCall(
         rank=rank,
         file=os.path.abspath(call.file),
@@ -153,20 +182,23 @@ def _noted(call: call_watch.Call, rank: int, occurrence: int, own: Callable[[str
         callee=call.callee,
         qualname=call.qualname,
         occurrence=occurrence,
-        own=of_program,
+        own=own,
         receiver=_receiver(call),
         timed=entered is not None and entered.f_locals.get("timeout") is not None,
-        mentions=_mentions(entered) if entered is not None and of_program else (),
-        chain=_chain(call.caller, own),
+        mentions=_mentions(entered) if entered is not None and own else (),
+        chain=chain,
         thread=threading.current_thread().name,
     )
 
 
 def _chain(frame: FrameType | None, own: Callable[[str], bool]) -> tuple[str, ...]:
-    places = []
+    places: list[str] = []
     while frame is not None:
         if own(frame.f_code.co_filename):
-            places.append(f"{os.path.abspath(frame.f_code.co_filename)}:{frame.f_lineno}")
+            place = f"{os.path.abspath(frame.f_code.co_filename)}:{frame.f_lineno}"
+            # A comprehension has a frame of its own.
+            if place not in places[-1:]:
+                places.append(place)
         frame = frame.f_back
     return tuple(places)
 

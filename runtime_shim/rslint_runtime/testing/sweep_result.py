@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from rslint_runtime.testing.faults import Fault
 from rslint_runtime.testing.records import RunResult
 
 # The ranks have parted: some wait for what others will never do, or would with a backend that does not check.
 _PARTED = ("deadlock", "mismatch", "timeout")
+_STEPS = 3
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,8 @@ class SweepResult:
         for rows in _grouped(self.parted):
             first = rows[0]
             lines += ["", f"{first.place}: {first.call} raises, and the ranks part ({first.outcome})"]
+            if len(first.chain) > 1:
+                lines.append(f"  called from {', '.join(_shortened(first.chain[1:]))}")
             lines += [f"  rank {row.rank} {_fate(row)}" for row in rows]
             lines += [f"  {first.detail}", f"  shown by {_code(first.fault)}"]
         if self.untried:
@@ -111,10 +115,10 @@ class SweepResult:
 
 
 def _grouped(rows: tuple[SweepRow, ...]) -> list[list[SweepRow]]:
-    """Rows of one call that ended alike, whatever their rank."""
-    groups: dict[tuple[str, str, str, int], list[SweepRow]] = {}
+    """Rows of one call, come to in one way, that ended alike, whatever their rank."""
+    groups: dict[tuple[str, str, str, tuple[str, ...], int], list[SweepRow]] = {}
     for row in rows:
-        groups.setdefault((row.place, row.call, row.outcome, row.occurrence), []).append(row)
+        groups.setdefault((row.place, row.call, row.outcome, row.chain, row.occurrence), []).append(row)
     return list(groups.values())
 
 
@@ -130,6 +134,12 @@ def _table(rows: tuple[SweepRow, ...]) -> list[str]:
         "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
         for row in cells
     ]
+
+
+def _shortened(chain: tuple[str, ...]) -> list[str]:
+    """The nearest steps of the way, without folders."""
+    steps = [Path(place).name for place in chain[:_STEPS]]
+    return steps if len(chain) <= _STEPS else [*steps, "…"]
 
 
 def _fate(row: SweepRow) -> str:

@@ -57,7 +57,8 @@ def sweep(
         args: passed to it, picklable.
         timeout: seconds for each run. A deadlock is proven long before.
         time_limit: seconds after which no further run begins; None for no limit.
-        occurrences: how many calls of one callee on one line are made to fail, each by itself, on each rank.
+        occurrences: how many calls of one callee on one line are made to fail, each by itself, on each rank. A line
+            that is come to in several ways (a helper with several callers) counts once for each.
         within: files and folders whose calls are tried; by default the project that the program's file belongs to
             (the nearest folder with a `pyproject.toml`, `setup.py` or `.git`), without what is installed.
         state: a file that keeps what was found after each run. A sweep that finds it goes on from there, unless the
