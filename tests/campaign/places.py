@@ -21,7 +21,8 @@ else:
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 WORLD_SIZES = (2, 3, 4)
-TIMEOUT = 20.0
+# Far above what any of them takes: some import half of torch on every rank before they begin.
+TIMEOUT = 100.0
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import pytest
 
 from tests.campaign.places import Unit, attempt, counted, units
 
-pytestmark = pytest.mark.campaign
+pytestmark = [pytest.mark.campaign, pytest.mark.timeout(900)]
 
 UNITS = units()
 REPEATS = int(os.environ.get("RSLINT_CAMPAIGN_REPEATS", "100"))

@@ -185,8 +185,8 @@ def test_a_library_that_nothing_is_known_about_may_raise(
     library = ModuleType("unheard_of")
     exec("def mix(): return 1", library.__dict__)
     monkeypatch.setitem(sys.modules, "unheard_of", library)
-    # Compiled from a text, it has no file; as an installed library has, it is given one.
-    library.mix.__code__ = library.mix.__code__.replace(co_filename="/usr/lib/unheard_of.py")
+    # Compiled from a text it has no file; it is given one where libraries are installed.
+    library.mix.__code__ = library.mix.__code__.replace(co_filename="/usr/lib/site-packages/unheard_of.py")
     (trial,) = tried("import unheard_of\ndef main():\n  unheard_of.mix()\n")
     assert (trial.fault.target, trial.fault.raises) == ("unheard_of.mix", "RuntimeError")
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR
 from types import CodeType, FrameType, ModuleType
@@ -50,52 +50,50 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Interruption:
-    """`act` is called at every call made at `place` (`file.py:12`) of what `target` names (any if it is "").
+class _Watcher:
+    look: Callable[[Call], None]
+    files: Mapping[str, bool]
+    line: int
+
+
+class _Answers(dict[str, bool]):
+    """What a function says of a file, asked once for each: what is looked up at every call has to be quick."""
+
+    def __init__(self, ask: Callable[[str], bool]) -> None:
+        super().__init__()
+        self._ask = ask
+
+    def __missing__(self, file: str) -> bool:
+        answer = self[file] = self._ask(file)
+        return answer
+
+
+_watchers: list[_Watcher] = []
+
+
+def interrupt(place: str, target: str, act: Callable[[], None]) -> None:
+    """Call `act` at every call made at `place` (`file.py:12`) of what `target` names (any if it is "").
 
     `target` is compared with the end of the callee's dotted name: `Client.start`, `start`, `app.client.Client.start`.
     """
-
-    place: str
-    target: str
-    act: Callable[[], None]
-
-    def meets(self, call: Call) -> bool:
-        """Whether the call is one of those meant."""
-        file, _, line = self.place.rpartition(":")
-        return (
-            call.line == int(line)
-            and (call.file == file or call.file.endswith("/" + file))
-            and (not self.target or call.callee == self.target or call.callee.endswith("." + self.target))
-        )
-
-
-def add(interruption: Interruption) -> None:
-    """Act at that place from now on, in this thread and those that it starts."""
-    line = int(interruption.place.rpartition(":")[2])
+    file, _, line = place.rpartition(":")
 
     def look(call: Call) -> None:
-        if interruption.meets(call):
-            interruption.act()
+        if not target or call.callee == target or call.callee.endswith("." + target):
+            act()
 
-    watch(look, lambda frame: frame.f_lineno == line)
+    watch(look, lambda path: path == file or path.endswith("/" + file), int(line))
 
 
-def watch(look: Callable[[Call], None], concerns: Callable[[FrameType], bool]) -> None:
-    """Call `look` for every call that is made in a frame which `concerns` says true of.
+def watch(look: Callable[[Call], None], concerns: Callable[[str], bool], line: int = 0) -> None:
+    """From now on, call `look` for every call that this thread, and those that it starts, make in certain files.
 
-    `concerns` is asked at every single call, so it has to be quick; an exception of `look` comes out at the call.
+    Args:
+        look: an exception of it comes out at the call.
+        concerns: whether the calls of the file at that path are of interest.
+        line: the only line that is; 0 for all.
     """
-
-    def looked(frame: FrameType, event: str, function: Any) -> None:
-        if event == "call":
-            caller = frame.f_back
-            if caller is not None and concerns(caller) and not _resumes(frame):
-                look(_call(caller, frame.f_code, frame))
-        elif event == "c_call" and concerns(frame):
-            look(_call(frame, function, None))
-
-    _watchers.append(looked)
+    _watchers.append(_Watcher(look, _Answers(concerns), line))
     sys.setprofile(_profile)
     threading.setprofile(_profile)
 
@@ -107,16 +105,26 @@ def stop() -> None:
     threading.setprofile(None)
 
 
-_watchers: list[Callable[[FrameType, str, Any], None]] = []
-
-
-def _profile(frame: FrameType, event: str, function: Any) -> None:
-    for looked in _watchers:
-        looked(frame, event, function)
+# The watchers by default, since the globals are gone when the interpreter's last calls are made.
+def _profile(frame: FrameType, event: str, function: Any, watchers: list[_Watcher] = _watchers) -> None:
+    if event == "call":
+        caller, entered = frame.f_back, frame
+    elif event == "c_call":
+        caller, entered = frame, None
+    else:
+        return
+    if caller is None:
+        return
+    file = caller.f_code.co_filename
+    for watcher in watchers:
+        wanted = watcher.files[file] and watcher.line in (0, caller.f_lineno)
+        if wanted and (entered is None or not _resumes(entered)):
+            watcher.look(_call(caller, function, entered))
 
 
 def _call(caller: FrameType, function: Any, entered: FrameType | None) -> Call:
     module, qualname = _c_name(function) if entered is None else _python_name(entered)
+    function = function if entered is None else entered.f_code
     return Call(caller.f_code.co_filename, caller.f_lineno, module, qualname, function, caller, entered)
 
 

@@ -29,7 +29,7 @@ def install(fault: Fault, setting: Setting) -> None:
     deed = _Deed(fault.delays, _function(fault, fault.holds, setting), _end(fault, setting))
     trigger = _Trigger(fault, setting, _function(fault, fault.until, setting))
     if fault.at:
-        call_watch.add(call_watch.Interruption(fault.at, fault.target, lambda: _watched(trigger, deed)))
+        call_watch.interrupt(fault.at, fault.target, lambda: _watched(trigger, deed))
     else:
         replace(fault.target, setting.program, lambda function: _counting(function, trigger, deed))
 

@@ -92,7 +92,8 @@ class Fault:
     Args:
         rank: global rank on which it happens, several of them, or `"every"`.
         target: dotted name: `package.module.function`, `package.module.Class.method`, or, within the module of the
-            function under test, just `function` or `Class.method`. With `at` it may be left out: any call there.
+            function under test, just `function` or `Class.method`. With `at` it may be left out (any call there), and
+            is compared with the end of the name under which the function is defined.
         nth: which calls, counted from 1: a number, several (`range(2, 5)`), or `"every"`. The others go through.
         raises: an exception type, an instance, a function without arguments that makes one, or the dotted name of
             a type (resolved as `target` is, builtins included).

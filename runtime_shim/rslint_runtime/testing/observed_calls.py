@@ -102,7 +102,7 @@ class Observation:
         # It acts by being there.
         setting.called()
         setting.fired()
-        call_watch.watch(look, lambda frame: own(frame.f_code.co_filename))
+        call_watch.watch(look, own)
 
 
 class _Selection:
