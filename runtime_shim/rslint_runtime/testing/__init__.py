@@ -7,6 +7,7 @@ Importing this module imports neither torch nor anything else that is slow.
 
 from rslint_runtime.testing.explore import Exploration, Scenario, Violation, explore, replay
 from rslint_runtime.testing.faults import Fault, FaultTargetError, Injection, Setting
+from rslint_runtime.testing.litmus import LitmusError, Verdict, litmus
 from rslint_runtime.testing.records import Collective, Group, RankError, RunResult, Unreadable, Wait
 from rslint_runtime.testing.runner import RunError, run_ranks
 from rslint_runtime.testing.sweep_result import SweepResult, SweepRow
@@ -21,6 +22,7 @@ __all__ = [
     "FaultTargetError",
     "Group",
     "Injection",
+    "LitmusError",
     "Overtaken",
     "RankError",
     "RunError",
@@ -32,10 +34,12 @@ __all__ = [
     "SweepRow",
     "Unreadable",
     "UnsupportedView",
+    "Verdict",
     "Violation",
     "Wait",
     "WeakMemory",
     "explore",
+    "litmus",
     "replay",
     "run_ranks",
     "sweep",
