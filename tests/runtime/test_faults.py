@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
 import subprocess
 import sys
 import time
@@ -482,3 +483,23 @@ def test_a_generator_that_goes_on_is_no_call(watched_program: ModuleType) -> Non
     assert watched_program.counts() == [0, 1, 2]
     with pytest.raises(RuntimeError):
         watched_program.counts()
+
+
+# --- the page about them
+
+PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
+
+
+def test_the_faults_of_the_page_are_valid() -> None:
+    namespace: dict[str, Any] = {}
+    first = PAGE.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    exec(first.replace(", run_ranks", ""), namespace)
+    told = [str(value) for value in namespace.values() if isinstance(value, Fault)]
+    assert len(told) == first.count("= Fault(") == 8
+
+
+def test_the_tests_that_the_page_names_exist() -> None:
+    named = set(re.findall(r"`(test_\w+)`", PAGE.read_text(encoding="utf-8")))
+    written = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
+    assert named
+    assert {name for name in named if f"def {name}(" not in written} == set()
