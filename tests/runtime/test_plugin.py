@@ -146,7 +146,7 @@ def test_it(rslint_ranks):
         ("leader, expect='fine'", "ValueError: expect='fine' is no outcome; there are completed, failed, *"),
         (
             "leader, faults=[Fault(1, 'start')]",
-            "*UnexpectedOutcome: no call was made that the fault on 'start' *",
+            "*UnexpectedOutcome: this never happened: raise RuntimeError at call 1 of start*",
         ),
         (
             "lambda rank, world_size: request",
