@@ -117,11 +117,11 @@ def rslint_ranks(request: pytest.FixtureRequest) -> Ranks:
     return ranks
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    report = yield
+@pytest.hookimpl(hookwrapper=True)  # the older form, which every pytest from 7.0 on knows
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
+    made = yield
+    report: pytest.TestReport = made.get_result()
     ranks = item.stash.get(_RUNS, None)
     if ranks is not None and report.failed:
         for number, result in enumerate(ranks.runs, 1):
             report.sections.append((f"rslint_ranks, run {number}: {result.outcome}", result.report()))
-    return report
