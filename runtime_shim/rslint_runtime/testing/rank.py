@@ -31,6 +31,7 @@ from rslint_runtime.testing import (
     faults,
     interception,
     measured,
+    output,
     program,
     rendezvous,
     switches,
@@ -102,10 +103,10 @@ def _qualified(kind: type) -> str:
 
 
 def _surroundings(request: wire.RunRequest, rank: int) -> None:
-    output = os.open(f"{request.directory}/output.{rank}", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    os.close(output)
+    written = os.open(output.path_of(request.directory, rank), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(written, 1)
+    os.dup2(written, 2)
+    os.close(written)
     # Line by line, so that what a killed rank said last is not lost.
     sys.stdout = io.TextIOWrapper(
         os.fdopen(1, "wb", closefd=False), "utf-8", "backslashreplace", line_buffering=True
