@@ -174,6 +174,7 @@ def test_ranks_and_calls_are_checked_at_once(options: dict[str, Any]) -> None:
         ({"target": ""}, "needs a target, or a place"),
         ({"raises": OSError, "returns": None}, "one of raises, kills and returns"),
         ({"kills": 9, "returns": 0}, "one of raises, kills and returns"),
+        ({"kills": 0}, "is no signal"),
         ({"delays": -1.0}, "not below 0"),
         ({"at": "client.py"}, 'a place is "file.py:12"'),
         ({"at": "client.py:3", "returns": 1}, "cannot go with at"),

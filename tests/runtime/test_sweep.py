@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -264,6 +266,29 @@ def test_the_exit_status_says_how_the_sweep_went(
     assert main(["sweep", f"{tmp_path}/program.py:{name}", *rest]) == status
     output = capfd.readouterr()
     assert told in (output.err if status == 2 else output.out)
+
+
+def test_ctrl_c_on_the_command_line_leaves_the_report_and_no_process(tmp_path: Path) -> None:
+    """The signal that a terminal sends, in the midst of a run that would take long."""
+    (tmp_path / "program.py").write_text(
+        "import os, time\n"
+        "def main(rank, world_size):\n"
+        "    try: os.stat('/')\n"
+        "    except OSError:\n"
+        f"        with open({str(tmp_path / 'pid')!r}, 'w') as file: file.write(str(os.getpid()))\n"
+        "        time.sleep(100)\n"
+    )
+    command = [sys.executable, "-m", "rslint_runtime.testing", "sweep", f"{tmp_path}/program.py:main", "1"]
+    with subprocess.Popen([*command, "--timeout", "100"], stdout=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 60.0
+        pid = tmp_path / "pid"
+        while not (pid.exists() and pid.read_text()) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert "not tried (Ctrl-C):" in output
+    assert not Path(f"/proc/{pid.read_text()}").exists()
 
 
 def test_it_is_a_module_to_be_run() -> None:

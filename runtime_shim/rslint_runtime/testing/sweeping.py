@@ -7,6 +7,7 @@ finds by trying, on the paths that the program takes without a fault.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -56,7 +57,8 @@ def sweep(
         world_size: number of ranks.
         args: passed to it, picklable.
         timeout: seconds for each run. A deadlock is proven long before.
-        time_limit: seconds after which no further run begins; None for no limit.
+        time_limit: seconds after which no further run begins; None for no limit. With 0 the calls are only listed, as
+            `untried`.
         occurrences: how many calls of one callee on one line are made to fail, each by itself, on each rank. A line
             that is come to in several ways (a helper with several callers) counts once for each.
         within: files and folders whose calls are tried; by default the project that the program's file belongs to
@@ -167,7 +169,8 @@ class _Plan:
     def say(self, text: str) -> None:
         """One line on the terminal that the next one replaces."""
         if self.progress:
-            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+            width = shutil.get_terminal_size().columns - 1
+            print(f"\r\x1b[K{text[:width]}", end="", file=sys.stderr, flush=True)
 
 
 def _leaving(result: RunResult, rank: int) -> str:
