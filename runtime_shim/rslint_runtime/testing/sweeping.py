@@ -60,7 +60,7 @@ def sweep(
         time_limit: seconds after which no further run begins; None for no limit. With 0 the calls are only listed, as
             `untried`.
         occurrences: how many calls of one callee on one line are made to fail, each by itself, on each rank. A line
-            that is come to in several ways (a helper with several callers) counts once for each.
+            that several ways lead to (a helper with several callers) counts once for each.
         within: files and folders whose calls are tried; by default the project that the program's file belongs to
             (the nearest folder with a `pyproject.toml`, `setup.py` or `.git`), without what is installed.
         state: a file that keeps what was found after each run. A sweep that finds it goes on from there, unless the
@@ -79,9 +79,8 @@ def sweep(
     started = time.monotonic()
     path, _, qualname = located(program)
     root = observed_calls.project_of(Path(path))
-    plan = _Plan(
-        program, world_size, tuple(args), timeout, sys.stderr.isatty() if progress is None else progress
-    )
+    shown = sys.stderr.isatty() if progress is None else progress
+    plan = _Plan(program, world_size, tuple(args), timeout, shown)
     roots = tuple(str(Path(part).resolve()) for part in within) or (str(root),)
     baseline, calls = plan.observe(roots, occurrences)
     files = {path, *(place.rpartition(":")[0] for call in calls for place in call.chain)}
