@@ -50,6 +50,7 @@ def test_what_the_rule_reports_in_the_connector_the_sweep_finds(arguments: tuple
         assert reported & lines_in(program, row.chain), result.report()
 
 
+@pytest.mark.campaign
 def test_no_failure_parts_the_ranks_of_the_repaired_connector(arguments: tuple[str, str]) -> None:
     result = swept("fixed", arguments)
     assert [row for row in result.rows if row.outcome == "completed"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -19,7 +20,7 @@ from rslint_runtime.testing import call_watch
 from rslint_runtime.testing.faults import Fault, FaultTargetError, Setting
 
 SOURCE = """
-import functools
+import collections, functools
 class Client:
     def start(self): return "started"
     @staticmethod
@@ -36,6 +37,9 @@ async def fetch_later(): return "fetched"
 class Refused(OSError): pass
 class Special(Client):
     def stop(self): return super().start().replace("tart", "topp")
+Point = collections.namedtuple("Point", "x")
+class Proxy:
+    def __getattr__(self, name): return lambda: name
 def adds(value, *, more=10):
     "Adds ten."
     return value + more
@@ -174,6 +178,7 @@ def test_ranks_and_calls_are_checked_at_once(options: dict[str, Any]) -> None:
         ({"target": ""}, "needs a target, or a place"),
         ({"raises": OSError, "returns": None}, "one of raises, kills and returns"),
         ({"kills": 9, "returns": 0}, "one of raises, kills and returns"),
+        ({"kills": 0}, "is no signal"),
         ({"delays": -1.0}, "not below 0"),
         ({"at": "client.py"}, 'a place is "file.py:12"'),
         ({"at": "client.py:3", "returns": 1}, "cannot go with at"),
@@ -256,6 +261,32 @@ def test_a_class_means_its_constructor_and_stays_a_class(program: ModuleType) ->
     with pytest.raises(RuntimeError):
         program.Client()
     assert isinstance(program.Client(), program.Client)
+
+
+def test_a_class_that_makes_its_objects_in_new_still_gets_their_arguments(program: ModuleType) -> None:
+    fired_by(program, target="Point", nth=2)
+    assert program.Point(1).x == 1
+    with pytest.raises(RuntimeError):
+        program.Point(2)
+
+
+def test_what_an_object_makes_up_when_it_is_asked_can_fail(program: ModuleType) -> None:
+    program.proxy = program.Proxy()
+    fired_by(program, target="proxy.anything")
+    with pytest.raises(RuntimeError):
+        program.proxy.anything()
+    assert program.proxy.other() == "other"
+
+
+def test_a_signal_that_the_program_handles_lets_the_call_go_on(program: ModuleType) -> None:
+    caught: list[int] = []
+    before = signal.signal(signal.SIGUSR1, lambda number, _: caught.append(number))
+    try:
+        fired_by(program, target="fetch", kills=signal.SIGUSR1)
+        assert program.fetch() == "fetched"
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert caught == [signal.SIGUSR1]
 
 
 def test_a_method_of_an_object_of_the_module(program: ModuleType) -> None:

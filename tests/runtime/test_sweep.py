@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +40,18 @@ def tried(result: SweepResult) -> list[tuple[str, int, str]]:
 # --- what is found
 
 
-def test_a_leader_that_swallows_its_failure_is_found_with_the_fault_that_shows_it(config: str) -> None:
-    result = swept("leader_reads", config)
+@pytest.fixture(scope="module")
+def of_the_leader(tmp_path_factory: pytest.TempPathFactory) -> SweepResult:
+    """The sweep of `leader_reads`, which several tests look at."""
+    path = tmp_path_factory.mktemp("leader") / "config.json"
+    path.write_text("{}", encoding="utf-8")
+    return swept("leader_reads", str(path))
+
+
+def test_a_leader_that_swallows_its_failure_is_found_with_the_fault_that_shows_it(
+    of_the_leader: SweepResult, config: str
+) -> None:
+    result = of_the_leader
     assert tried(result) == [("open", 0, "deadlock"), ("file.read", 0, "deadlock")]
     row = result.deadlocks[0]
     assert row.place.endswith(f"tests/runtime/swept.py:{line_of('with open(self.path')}")
@@ -71,14 +83,16 @@ def test_a_rank_that_leaves_with_the_exception_is_told_from_one_that_goes_on(con
 
 
 def test_calls_on_every_rank_fail_on_one_rank_at_a_time(config: str) -> None:
-    result = swept("reads_on_every_rank", config, world_size=3)
-    assert [row.rank for row in result.rows if row.call == "json.loads"] == [0, 1, 2]
+    assert tried(swept("in_a_task", config, world_size=3)) == [
+        ("os.stat", rank, "deadlock") for rank in range(3)
+    ]
 
 
 def test_later_calls_of_one_place_are_tried_when_asked_for(config: str) -> None:
-    result = swept("reads_on_every_rank", config, occurrences=2)
-    assert [row.occurrence for row in result.rows if row.call == "open"] == [1, 2, 1, 2]
-    assert all(row.outcome != "not injected" for row in result.rows)
+    result = swept("reads_on_every_rank", config, world_size=1, occurrences=2)
+    assert [row.occurrence for row in result.rows if row.call == "open"] == [1, 2]
+    assert len(result.rows) == 6
+    assert {row.outcome for row in result.rows} == {"completed", "failed"}
 
 
 @pytest.mark.parametrize("name", ["in_a_thread", "in_a_task"])
@@ -105,8 +119,8 @@ def test_a_call_that_is_not_made_again_is_said(tmp_path: Path, config: str) -> N
 
 
 def test_only_calls_of_the_files_asked_for_are_tried(config: str, tmp_path: Path) -> None:
-    assert swept("leader_reads", config, within=[tmp_path]).rows == ()
-    assert len(swept("leader_reads", config, within=[PROGRAMS]).rows) == 2
+    assert swept("leader_reads", config, world_size=1, within=[tmp_path]).rows == ()
+    assert len(swept("leader_reads", config, world_size=1, within=[PROGRAMS]).rows) == 2
 
 
 def test_a_program_that_does_not_complete_by_itself_is_refused_with_its_report() -> None:
@@ -124,8 +138,8 @@ def test_numbers_out_of_range_are_refused(options: dict[str, Any]) -> None:
 # --- the report
 
 
-def test_the_report_is_a_table_and_a_fault_to_copy(config: str) -> None:
-    report = swept("leader_reads", config).report()
+def test_the_report_is_a_table_and_a_fault_to_copy(of_the_leader: SweepResult) -> None:
+    report = of_the_leader.report()
     place = f"tests/runtime/swept.py:{line_of('with open(self.path')}"
     lines = report.splitlines()
     assert lines[0].startswith("swept.py:leader_reads on 2 ranks: 2 failing calls tried in ")
@@ -140,8 +154,8 @@ def test_the_report_is_a_table_and_a_fault_to_copy(config: str) -> None:
 
 
 def test_no_run_begins_once_the_time_is_up(config: str) -> None:
-    result = swept("slow_to_read", config, time_limit=0.0)
-    assert (result.rows, len(result.untried), result.interrupted) == ((), 6, False)
+    result = swept("looks_three_times", config, world_size=1, time_limit=0.0)
+    assert (result.rows, len(result.untried), result.interrupted) == ((), 3, False)
     assert "not tried (time was up):" in result.report()
     assert "swept.py" in result.untried[0]
 
@@ -166,20 +180,16 @@ def test_ctrl_c_keeps_what_was_found_and_the_next_sweep_goes_on_from_there(
     config: str, tmp_path: Path, interrupted_after_two: list[int]
 ) -> None:
     state = tmp_path / "state.jsonl"
-    first = swept("leader_reads", config, occurrences=2, state=state)
-    assert not first.interrupted
-    assert len(interrupted_after_two) == 2
-    state.unlink()
-    interrupted_after_two.clear()
-    first = swept("reads_on_every_rank", config, state=state)
+    options: dict[str, Any] = {"world_size": 1, "occurrences": 2, "state": state}
+    first = swept("reads_on_every_rank", config, **options)
     assert (first.interrupted, len(first.rows), len(first.untried)) == (True, 2, 4)
     assert "not tried (Ctrl-C):" in first.report()
-    second = swept("reads_on_every_rank", config, state=state)
+    second = swept("reads_on_every_rank", config, **options)
     assert (second.interrupted, second.resumed, len(second.rows), second.untried) == (False, 2, 6, ())
     assert second.rows[:2] == first.rows
     assert "(2 of them before)" in second.report()
     assert len(interrupted_after_two) == 3 + 4
-    third = swept("reads_on_every_rank", config, state=state)
+    third = swept("reads_on_every_rank", config, **options)
     assert (third.resumed, third.rows) == (6, second.rows)
 
 
@@ -189,17 +199,15 @@ def test_a_state_of_other_sources_is_not_gone_on_from(tmp_path: Path) -> None:
     state = tmp_path / "state.jsonl"
     assert sweep(f"{program}:main", 1, state=state).resumed == 0
     assert sweep(f"{program}:main", 1, state=state).resumed == 1
-    assert sweep(f"{program}:main", 2, state=state).resumed == 0
     program.write_text("import os\ndef main(rank, world_size):\n    os.stat('.')\n")
-    assert sweep(f"{program}:main", 2, state=state).resumed == 0
+    assert sweep(f"{program}:main", 1, state=state).resumed == 0
 
 
 def test_a_state_that_was_cut_off_is_gone_on_from(config: str, tmp_path: Path) -> None:
     state = tmp_path / "state.jsonl"
-    whole = swept("leader_reads", config, state=state)
-    text = state.read_text()
-    state.write_text(text[:-20])
-    assert swept("leader_reads", config, state=state).resumed == len(whole.rows) - 1
+    assert len(swept("leader_reads", config, world_size=1, state=state).rows) == 2
+    state.write_text(state.read_text()[:-20])
+    assert swept("leader_reads", config, world_size=1, state=state).resumed == 1
     assert [json.loads(line) for line in state.read_text().splitlines()]
 
 
@@ -216,12 +224,15 @@ def test_a_file_that_is_something_else_is_left_alone(config: str, tmp_path: Path
 
 
 def test_progress_is_one_line_that_is_replaced(config: str, capfd: pytest.CaptureFixture[str]) -> None:
-    swept("leader_reads", config, progress=True)
+    swept("leader_reads", config, world_size=1, progress=True)
     parts = capfd.readouterr().err.split("\r\x1b[K")
     assert parts[1] == "the run without a fault"
     assert parts[3].startswith("1 of 2: ")
     assert parts[-1] == ""
-    swept("leader_reads", config)
+
+
+def test_there_is_no_progress_where_stderr_is_no_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    swept("does_nothing_that_may_fail", world_size=1)
     assert capfd.readouterr().err == ""
 
 
@@ -255,6 +266,29 @@ def test_the_exit_status_says_how_the_sweep_went(
     assert main(["sweep", f"{tmp_path}/program.py:{name}", *rest]) == status
     output = capfd.readouterr()
     assert told in (output.err if status == 2 else output.out)
+
+
+def test_ctrl_c_on_the_command_line_leaves_the_report_and_no_process(tmp_path: Path) -> None:
+    """The signal that a terminal sends, in the midst of a run that would take long."""
+    (tmp_path / "program.py").write_text(
+        "import os, time\n"
+        "def main(rank, world_size):\n"
+        "    try: os.stat('/')\n"
+        "    except OSError:\n"
+        f"        with open({str(tmp_path / 'pid')!r}, 'w') as file: file.write(str(os.getpid()))\n"
+        "        time.sleep(100)\n"
+    )
+    command = [sys.executable, "-m", "rslint_runtime.testing", "sweep", f"{tmp_path}/program.py:main", "1"]
+    with subprocess.Popen([*command, "--timeout", "100"], stdout=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 60.0
+        pid = tmp_path / "pid"
+        while not (pid.exists() and pid.read_text()) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert "not tried (Ctrl-C):" in output
+    assert not Path(f"/proc/{pid.read_text()}").exists()
 
 
 def test_it_is_a_module_to_be_run() -> None:

@@ -30,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (RunError, TypeError, ValueError, OSError) as error:
         print(f"sweep: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("sweep: ended by Ctrl-C before the run without a fault was over", file=sys.stderr)
+        return 3
     print(result.report())
     if result.parted:
         return 1

@@ -181,11 +181,9 @@ def _modelled(dotted: str | None, call: ObservedCall, models: Any) -> Reason | N
     keywords = frozenset({"timeout"} if call.timed else ())
     receivers = (call.receiver,) if call.receiver else ()
     found = raising(models, dotted, spelled(call), receivers, keywords)
-    return (
-        None
-        if found is None
-        else Reason(found.kind, found.exceptions[0], 1 if found.strength == 1 else _FILE)
-    )
+    if found is None:
+        return None
+    return Reason(found.kind, found.exceptions[0], _NETWORK if found.strength == 1 else _FILE)
 
 
 def _is_silent(dotted: str, call: ObservedCall, models: Any) -> bool:

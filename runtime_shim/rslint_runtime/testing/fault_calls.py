@@ -156,7 +156,7 @@ def _end(fault: Fault, setting: Setting) -> Callable[[], Any]:
     """How the call ends: by an exception, with the process, with an answer; or it goes on."""
     kills = fault.kills
     if kills is not None:
-        return lambda: os.kill(os.getpid(), kills)
+        return lambda: _killed(kills)
     if not isinstance(fault.returns, Unset):
         return lambda: fault.returns
     if fault.raises is None and (fault.delays or fault.holds is not None):
@@ -167,6 +167,11 @@ def _end(fault: Fault, setting: Setting) -> Callable[[], Any]:
         raise make()
 
     return raising
+
+
+def _killed(by: int) -> Any:
+    os.kill(os.getpid(), by)
+    return UNSET  # the program has a handler for that signal
 
 
 def _exception_maker(fault: Fault, setting: Setting) -> Callable[[], BaseException]:

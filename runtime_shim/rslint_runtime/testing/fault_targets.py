@@ -46,13 +46,13 @@ def replace(target: str, program: ModuleType, wrap: Wrap) -> None:
         FaultTargetError: when the target does not exist, cannot be called, or cannot be replaced.
     """
     owner, name = _owner(target, program)
-    value = inspect.getattr_static(owner, name)
-    if isinstance(value, type):
-        owner, name = value, "__init__"
-        value = inspect.getattr_static(owner, name)
     if not isinstance(owner, (ModuleType, type)):
         _set(owner, name, wrap(_callable(getattr(owner, name), target)), target)
         return
+    value = inspect.getattr_static(owner, name, None) or getattr(owner, name)
+    if isinstance(value, type):
+        owner, name = value, _constructor(value)
+        value = inspect.getattr_static(owner, name)
     function = _callable(_function_of(value), target)
     if isinstance(function, FunctionType) and name in vars(owner):
         _redirect(function, wrap)
@@ -63,6 +63,15 @@ def replace(target: str, program: ModuleType, wrap: Wrap) -> None:
     _set(owner, name, wrapped, target)
     if isinstance(owner, ModuleType):
         _replace_references(value, wrapped)
+
+
+def _constructor(kind: type) -> str:
+    # A class that makes its objects in __new__ alone would be refused the arguments, had it an __init__ as well.
+    as_of_object = {
+        name: inspect.getattr_static(kind, name) is inspect.getattr_static(object, name)
+        for name in ("__init__", "__new__")
+    }
+    return "__new__" if as_of_object["__init__"] and not as_of_object["__new__"] else "__init__"
 
 
 def kind_of(function: Callable[..., Any]) -> str:

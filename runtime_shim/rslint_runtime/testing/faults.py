@@ -187,6 +187,8 @@ def _contradiction(fault: Fault) -> str:
         return f"rank counts from 0, nth from 1; not nth={fault.nth!r}"
     if fault.delays < 0:
         return f"delays={fault.delays:g}: seconds, not below 0"
+    if fault.kills is not None and fault.kills not in signal.valid_signals():
+        return f"kills={fault.kills!r} is no signal"
     answers = not isinstance(fault.returns, Unset)
     if (fault.raises is not None) + (fault.kills is not None) + answers > 1:
         return "one of raises, kills and returns, not several: a call ends in one way"

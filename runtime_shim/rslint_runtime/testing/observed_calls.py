@@ -1,4 +1,4 @@
-"""Notes which calls the files of a program make on each rank, and from where they were come to."""
+"""Notes which calls the files of a program make on each rank, and which calls led there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import CodeType, FrameType, ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 from rslint_runtime.testing import call_watch
@@ -40,7 +40,6 @@ class ObservedCall:
         timed: whether it was given a timeout.
         mentions: for a function of the program, dotted names of functions elsewhere that its code names.
         chain: `file:line` of the program's calls that led here, this one first.
-        thread: name of the thread.
     """
 
     rank: int
@@ -54,7 +53,6 @@ class ObservedCall:
     timed: bool
     mentions: tuple[str, ...]
     chain: tuple[str, ...]
-    thread: str
 
 
 @dataclass(frozen=True)
@@ -111,12 +109,12 @@ class _Selection:
     def __init__(self, occurrences: int) -> None:
         self.lock = threading.Lock()
         self._occurrences = occurrences
-        self._calls: Counter[tuple[CodeType, int, str]] = Counter()
-        self._ways: defaultdict[tuple[CodeType, int, str], Counter[tuple[str, ...]]] = defaultdict(Counter)
+        self._calls: Counter[tuple[str, int, str]] = Counter()
+        self._ways: defaultdict[tuple[str, int, str], Counter[tuple[str, ...]]] = defaultdict(Counter)
 
     def taken(self, call: call_watch.Call, chain: tuple[str, ...]) -> int:
         """Which call of that callee on that line it is, from 1; 0 if it is not to be noted."""
-        key = (call.caller.f_code, call.line, call.callee)
+        key = (call.file, call.line, call.callee)
         self._calls[key] += 1
         ways = self._ways[key]
         if chain not in ways and len(ways) >= _WAYS:
@@ -187,7 +185,6 @@ def _noted(
         timed=entered is not None and entered.f_locals.get("timeout") is not None,
         mentions=_mentions(entered) if entered is not None and own else (),
         chain=chain,
-        thread=threading.current_thread().name,
     )
 
 

@@ -115,7 +115,7 @@ class SweepResult:
 
 
 def _grouped(rows: tuple[SweepRow, ...]) -> list[list[SweepRow]]:
-    """Rows of one call, come to in one way, that ended alike, whatever their rank."""
+    """Rows of one call, by one way to it, that ended alike, whatever their rank."""
     groups: dict[tuple[str, str, str, tuple[str, ...], int], list[SweepRow]] = {}
     for row in rows:
         groups.setdefault((row.place, row.call, row.outcome, row.chain, row.occurrence), []).append(row)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -33,18 +34,16 @@ class SweepState:
         if header.get("key") == key:
             self.rows = [row for row in map(_parsed, lines[1:]) if row]
         # Anew in any case: the last line may have been cut off in the middle.
-        self._write("w", {"format": _FORMAT, "key": key}, *self.rows)
+        whole = path.with_name(f"{path.name}.new")
+        whole.write_text(_lines({"format": _FORMAT, "key": key}, *self.rows), encoding="utf-8")
+        os.replace(whole, path)
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Keep one more row; it is in the file when this returns."""
         self.rows.append(dict(row))
         if self._path is not None:
-            self._write("a", row)
-
-    def _write(self, mode: str, *lines: Mapping[str, Any]) -> None:
-        assert self._path is not None
-        with self._path.open(mode, encoding="utf-8") as file:
-            file.writelines(json.dumps(line) + "\n" for line in lines)
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(_lines(row))
 
 
 def key_of(parts: Iterable[object], files: Iterable[str]) -> str:
@@ -56,6 +55,10 @@ def key_of(parts: Iterable[object], files: Iterable[str]) -> str:
         path = Path(file)
         digest.update(file.encode() + b"\0" + (path.read_bytes() if path.is_file() else b"") + b"\0")
     return digest.hexdigest()
+
+
+def _lines(*rows: Mapping[str, Any]) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
 
 
 def _parsed(line: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ finds by trying, on the paths that the program takes without a fault.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -56,9 +57,10 @@ def sweep(
         world_size: number of ranks.
         args: passed to it, picklable.
         timeout: seconds for each run. A deadlock is proven long before.
-        time_limit: seconds after which no further run begins; None for no limit.
+        time_limit: seconds after which no further run begins; None for no limit. With 0 the calls are only listed, as
+            `untried`.
         occurrences: how many calls of one callee on one line are made to fail, each by itself, on each rank. A line
-            that is come to in several ways (a helper with several callers) counts once for each.
+            that several ways lead to (a helper with several callers) counts once for each.
         within: files and folders whose calls are tried; by default the project that the program's file belongs to
             (the nearest folder with a `pyproject.toml`, `setup.py` or `.git`), without what is installed.
         state: a file that keeps what was found after each run. A sweep that finds it goes on from there, unless the
@@ -78,9 +80,8 @@ def sweep(
     function = sent_program(program)
     path, qualname = function.program, function.qualname
     root = observed_calls.project_of(Path(path))
-    plan = _Plan(
-        program, world_size, tuple(args), timeout, sys.stderr.isatty() if progress is None else progress
-    )
+    shown = sys.stderr.isatty() if progress is None else progress
+    plan = _Plan(program, world_size, tuple(args), timeout, shown)
     roots = tuple(str(Path(part).resolve()) for part in within) or (str(root),)
     baseline, calls = plan.observe(roots, occurrences)
     files = {path, *(place.rpartition(":")[0] for call in calls for place in call.chain)}
@@ -168,7 +169,8 @@ class _Plan:
     def say(self, text: str) -> None:
         """One line on the terminal that the next one replaces."""
         if self.progress:
-            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+            width = shutil.get_terminal_size().columns - 1
+            print(f"\r\x1b[K{text[:width]}", end="", file=sys.stderr, flush=True)
 
 
 def _leaving(result: RunResult, rank: int) -> str:
