@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rslint_runtime.testing import RunError, run_ranks
 from rslint_runtime.testing.functions import sent
@@ -88,6 +88,7 @@ def test_captured_functions_and_modules_go_along_even_one_that_captures_itself()
     assert received(root)(4) == 24**0.5
 
 
+@settings(max_examples=30)
 @given(st.recursive(st.none() | st.integers() | st.text() | st.binary(), st.lists, max_leaves=5))
 def test_captured_values_arrive_as_they_were(value: object) -> None:
     assert received(lambda: value)() == value

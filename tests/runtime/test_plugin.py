@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import subprocess
 import sys
 import time
@@ -146,7 +147,7 @@ def test_it(rslint_ranks):
         ("leader, expect='fine'", "ValueError: expect='fine' is no outcome; there are completed, failed, *"),
         (
             "leader, faults=[Fault(1, 'start')]",
-            "*UnexpectedOutcome: no call was made that the fault on 'start' *",
+            "*UnexpectedOutcome: this never happened: raise RuntimeError at call 1 of start*",
         ),
         (
             "lambda rank, world_size: request",
@@ -245,9 +246,18 @@ def tells(rank, world_size, directory):
 def pytest_in_a_process(
     pytester: pytest.Pytester, body: str, *options: str
 ) -> subprocess.CompletedProcess[str]:
+    """A run with no plugins but ours and those that `options` name."""
     pytester.makepyfile(SERVERS + body)
-    command = [sys.executable, "-m", "pytest", *PLUGIN, "-p", "no:cacheprovider", *options]
-    return subprocess.run(command, cwd=pytester.path, capture_output=True, text=True, timeout=90, check=False)
+    command = [sys.executable, "-m", "pytest", "-p", "rslint_runtime.pytest_plugin", *options]
+    return subprocess.run(
+        [*command, "-p", "no:cacheprovider"],
+        cwd=pytester.path,
+        env=dict(os.environ, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1"),
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
 
 
 def gone(pid: int) -> bool:
@@ -273,7 +283,7 @@ def test_it(rslint_ranks, number):
             return
         time.sleep(0.02)
 """
-    run = pytest_in_a_process(pytester, body, "-n", "2")
+    run = pytest_in_a_process(pytester, body, "-p", "xdist", "-n", "2")
     assert "4 passed" in run.stdout, run.stdout + run.stderr
     servers = {int(path.read_text()) for path in there.iterdir()}
     assert len(servers) == 2
@@ -295,7 +305,7 @@ def test_signal(rslint_ranks):
 def test_thread(rslint_ranks):
     rslint_ranks(tells, 1, args=({str(there)!r},))
 """
-    run = pytest_in_a_process(pytester, body, "--timeout=60", "-v")
+    run = pytest_in_a_process(pytester, body, "-p", "pytest_timeout", "--timeout=60", "-v")
     assert "test_warm PASSED" in run.stdout, run.stdout + run.stderr
     assert "test_signal FAILED" in run.stdout
     assert "test_thread" in run.stdout

@@ -61,7 +61,10 @@ run_ranks(sys.argv[1] + ":sleeps_after_start", 2, timeout=120.0, args=(sys.argv[
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_nothing_outlives_an_interrupted_or_killed_caller(ending: signal.Signals, tmp_path: Path) -> None:
     command = [sys.executable, "-c", CALLER, str(PROGRAMS), str(tmp_path)]
-    caller = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+    directories = tmp_path / "directories"
+    directories.mkdir()
+    environment = dict(os.environ, TMPDIR=str(directories))
+    caller = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment, start_new_session=True)
     try:
         assert eventually(lambda: len(recorded(tmp_path)) == 4), "the ranks did not start"
         ranks_and_server = set(recorded(tmp_path))
@@ -69,6 +72,7 @@ def test_nothing_outlives_an_interrupted_or_killed_caller(ending: signal.Signals
         os.kill(caller.pid, ending)
         caller.wait(15.0)
         assert eventually(lambda: not any(alive(pid) for pid in ranks_and_server))
+        assert list(directories.iterdir()) == []
     finally:
         caller.kill()
         caller.wait()

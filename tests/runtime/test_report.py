@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rslint_runtime.testing import Collective, Group, RankError, RunResult, Wait
 from rslint_runtime.testing.records import ranks_as_text
@@ -112,6 +112,7 @@ def test_messages_in_one_direction_are_no_parting() -> None:
     assert "recv float32[2]  serve.py:1" in text
 
 
+@settings(max_examples=50)
 @given(st.integers(1, 16), st.integers(0, 40), st.integers(20, 200))
 def test_no_row_of_the_table_is_wider_than_asked(world_size: int, common: int, width: int) -> None:
     lines = report(one_leaves(world_size, common), width).splitlines()

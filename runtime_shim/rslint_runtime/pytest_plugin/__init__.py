@@ -16,7 +16,7 @@ import pytest
 if TYPE_CHECKING:
     import os
 
-    from rslint_runtime.testing import Fault, RunResult
+    from rslint_runtime.testing import Injection, RunResult
 
 __all__ = ["Ranks", "UnexpectedOutcome"]
 
@@ -40,7 +40,7 @@ class Ranks:
         world_size: int = 2,
         *,
         expect: str | Collection[str] | None = "completed",
-        faults: Sequence[Fault] = (),
+        faults: Sequence[Injection] = (),
         args: Sequence[Any] = (),
         timeout: float | None = None,
         group_timeout: float = 600.0,
@@ -89,8 +89,8 @@ class Ranks:
                 f"{result.outcome}, expected {' or '.join(outcomes)}{': ' if result.detail else ''}{result.detail}"
             )
         if result.unfired and not unfired_faults:
-            names = ", ".join(repr(faults[position].target) for position in result.unfired)
-            raise UnexpectedOutcome(f"no call was made that the fault on {names} waits for")
+            unfired = "; ".join(result.faults[position] for position in result.unfired)
+            raise UnexpectedOutcome(f"this never happened: {unfired} (unfired_faults=True accepts that)")
         return result
 
     def __repr__(self) -> str:
@@ -117,11 +117,11 @@ def rslint_ranks(request: pytest.FixtureRequest) -> Ranks:
     return ranks
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    report = yield
+@pytest.hookimpl(hookwrapper=True)  # the older form, which every pytest from 7.0 on knows
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
+    made = yield
+    report: pytest.TestReport = made.get_result()
     ranks = item.stash.get(_RUNS, None)
     if ranks is not None and report.failed:
         for number, result in enumerate(ranks.runs, 1):
             report.sections.append((f"rslint_ranks, run {number}: {result.outcome}", result.report()))
-    return report

@@ -7,24 +7,32 @@ Importing this module imports neither torch nor anything else that is slow.
 
 from rslint_runtime.testing.connection import preload
 from rslint_runtime.testing.explore import Exploration, Scenario, Violation, explore, replay
-from rslint_runtime.testing.faults import Fault
+from rslint_runtime.testing.faults import Fault, FaultTargetError, Injection, Setting
 from rslint_runtime.testing.litmus import LitmusError, Verdict, litmus
 from rslint_runtime.testing.records import Collective, Group, RankError, RunResult, Unreadable, Wait
 from rslint_runtime.testing.runner import RunError, run_ranks
+from rslint_runtime.testing.sweep_result import SweepResult, SweepRow
+from rslint_runtime.testing.sweeping import sweep
+from rslint_runtime.testing.switches import switch
 from rslint_runtime.testing.weak_model import Overtaken, Stuck, UnsupportedView, WeakMemory, weak_memory
 
 __all__ = [
     "Collective",
     "Exploration",
     "Fault",
+    "FaultTargetError",
     "Group",
+    "Injection",
     "LitmusError",
     "Overtaken",
     "RankError",
     "RunError",
     "RunResult",
     "Scenario",
+    "Setting",
     "Stuck",
+    "SweepResult",
+    "SweepRow",
     "Unreadable",
     "UnsupportedView",
     "Verdict",
@@ -36,5 +44,7 @@ __all__ = [
     "preload",
     "replay",
     "run_ranks",
+    "sweep",
+    "switch",
     "weak_memory",
 ]

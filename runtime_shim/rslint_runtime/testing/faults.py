@@ -1,188 +1,230 @@
-"""Make a named function raise, or wait, at its n-th call on one rank, without a change to the program under test."""
+"""What may be made to go wrong in a rank: a call that raises, hangs, kills the process or answers something else.
+
+A fault names the call by what is called (`Client.start`), by where it is called from (`client.py:12`), or both. It
+needs no change to the program under test.
+"""
 
 from __future__ import annotations
 
-import functools
-import importlib
-import inspect
-import sys
-import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+import signal
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal, Protocol
 
 
 class FaultTargetError(LookupError):
-    """The target, or the type to raise, names nothing that exists in the rank."""
+    """The target, or the type to raise, names nothing that exists in the rank, or nothing that can be replaced."""
+
+
+class Unset:
+    """The type of `UNSET`: no value was given, not even None."""
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+    def __reduce__(self) -> str:
+        return "UNSET"
+
+
+UNSET = Unset()
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What an injection gets to know of the rank that it is put into.
+
+    Attributes:
+        program: the module of the function under test, loaded.
+        rank: global rank.
+        fired: to be called just before it acts.
+        called: to be called when its call is met, whether it acts or not.
+        is_on: whether it is switched on at present (`switch`).
+    """
+
+    program: ModuleType
+    rank: int
+    fired: Callable[[], None]
+    called: Callable[[], None] = lambda: None
+    is_on: Callable[[], bool] = lambda: True
+
+
+class Injection(Protocol):
+    """What `run_ranks` puts into ranks after the program is loaded and before its function is called."""
+
+    def check(self, world_size: int) -> None:
+        """ValueError if it makes no sense with that many ranks."""
+
+    def concerns(self, rank: int) -> bool:
+        """Whether it is put into that rank."""
+
+    def install(self, setting: Setting) -> None:
+        """Put it there; FaultTargetError if that is not possible."""
+
+    @property
+    def switch_name(self) -> str:
+        """The name under which `switch` knows it."""
+
+    @property
+    def active(self) -> bool:
+        """Whether it is on when the function is called."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Raise on `rank`, at the `nth` call (from 1) of the function that `target` names; or hold that call back.
+    """Something that goes wrong at a call: by default, `raises` at the first call of `target` on `rank`.
+
+    What happens at a call that is meant, in this order: `delays`, `holds`, and then one of `raises`, `kills` and
+    `returns`. With none of the five a RuntimeError is raised. Calls count for each rank by itself, over all its
+    threads, and only while the fault is switched on.
+
+    A Python function is changed in place, so a fault reaches it whatever it was imported as, also through bound
+    methods, callbacks and tables that hold it. Of other functions (written in C, `functools.partial`, `lru_cache`)
+    the references in loaded modules are replaced; one that is held elsewhere (a class attribute, a closure) goes on
+    unharmed, and the result says that the fault never fired. A class as target means its constructor. A coroutine
+    raises when it is awaited, a generator when its first item is asked for, a property when it is read. Calls that
+    the harness itself makes are left alone.
+
+    With `at`, calls are watched instead of replaced (`sys.setprofile`): that reaches methods of types written in C
+    too (`target="dict.get"`), but not their constructors. Once such a fault has raised in a thread, that thread is
+    watched no more, so it raises there once only. `returns` is not possible then.
 
     Args:
-        rank: global rank on which it fires.
+        rank: global rank on which it happens, several of them, or `"every"`.
         target: dotted name: `package.module.function`, `package.module.Class.method`, or, within the module of the
-            function under test, just `function` or `Class.method`.
-        nth: which call raises; the others go through.
+            function under test, just `function` or `Class.method`. With `at` it may be left out (any call there), and
+            is compared with the end of the name under which the function is defined.
+        nth: which calls, counted from 1: a number, several (`range(2, 5)`), or `"every"`. The others go through.
         raises: an exception type, an instance, a function without arguments that makes one, or the dotted name of
             a type (resolved as `target` is, builtins included).
         message: argument for the type; "" stands for a text that names the fault.
-        holds: a function, or its dotted name, that is called with the call's own arguments instead of raising; the
-            call goes on when it comes back. It has to come back by itself, after what it waits for or after a while.
-    """
-
-    rank: int
-    target: str
-    nth: int = 1
-    raises: type[BaseException] | BaseException | Callable[[], BaseException] | str = RuntimeError
-    message: str = ""
-    holds: Callable[..., object] | str | None = None
-
-    def __post_init__(self) -> None:
-        if self.rank < 0 or self.nth < 1:
-            raise ValueError(f"fault on {self.target!r}: rank counts from 0 and nth from 1")
-
-
-def install(fault: Fault, program: ModuleType, fired: Callable[[], None]) -> None:
-    """Replace the target, wherever loaded modules refer to it; `fired` is called just before it raises.
+        holds: a function, or its dotted name, that is called with the call's own arguments; the call goes on when it
+            comes back. It has to come back by itself, after what it waits for or after a while. For a
+            coroutine it may be one too. Together with `at` it gets no arguments.
+        delays: seconds that the call is late by.
+        kills: a signal that the process sends to itself, SIGKILL for instance: its peers see it die.
+        returns: what the caller gets instead of the call being made. For a generator, what it yields.
+        until: a function, or its dotted name, that is called with the call's own arguments at each call that is meant;
+            as soon as it says true, the fault is over on this rank.
+        at: `"file.py:12"`: only calls made from that line, in the file whose path ends so.
+        name: for `switch`; `target` if it is "".
+        active: False for a fault that does nothing until it is switched on.
 
     Raises:
-        FaultTargetError: when target or exception type cannot be found.
+        ValueError: for what contradicts itself, with one line that says so.
     """
-    owner, name = _owner(fault.target, program)
-    original = inspect.getattr_static(owner, name)
-    function = original.__func__ if isinstance(original, (staticmethod, classmethod)) else original
-    if not callable(function):
-        raise FaultTargetError(f"fault target {fault.target!r} is not a function")
-    wrapped: Any = _counting(function, fault, _deed(fault, program), fired)
-    if isinstance(original, (staticmethod, classmethod)):
-        wrapped = type(original)(wrapped)
-    setattr(owner, name, wrapped)
-    if isinstance(owner, ModuleType):
-        _replace_aliases(original, wrapped)
 
+    rank: int | Collection[int] | Literal["every"]
+    target: str = ""
+    nth: int | Collection[int] | Literal["every"] = 1
+    raises: type[BaseException] | BaseException | Callable[[], BaseException] | str | None = None
+    message: str = ""
+    holds: Callable[..., object] | str | None = None
+    delays: float = field(default=0.0, kw_only=True)
+    kills: int | None = field(default=None, kw_only=True)
+    returns: Any = field(default=UNSET, kw_only=True)
+    until: Callable[..., object] | str | None = field(default=None, kw_only=True)
+    at: str = field(default="", kw_only=True)
+    name: str = field(default="", kw_only=True)
+    active: bool = field(default=True, kw_only=True)
 
-def _counting(
-    function: Callable[..., Any], fault: Fault, deed: Callable[..., object], fired: Callable[[], None]
-) -> Callable[..., Any]:
-    lock = threading.Lock()
-    calls = 0
+    def __post_init__(self) -> None:
+        problem = _contradiction(self)
+        if problem:
+            raise ValueError(f"fault on {self.target or self.at!r}: {problem}")
 
-    def check(*args: Any, **kwargs: Any) -> None:
-        nonlocal calls
-        with lock:
-            calls += 1
-            due = calls == fault.nth
-        if due:
-            fired()
-            deed(*args, **kwargs)
+    def check(self, world_size: int) -> None:
+        """ValueError if it concerns a rank that does not exist."""
+        for rank in () if self.rank == "every" else _numbers(self.rank):
+            if rank >= world_size:
+                raise ValueError(
+                    f"fault on {self.target!r}: rank {rank} does not exist with world_size={world_size}"
+                )
 
-    if inspect.iscoroutinefunction(function):
+    def concerns(self, rank: int) -> bool:
+        """Whether it may happen on that rank."""
+        return self.rank == "every" or rank in _numbers(self.rank)
 
-        @functools.wraps(function)
-        async def counted_coroutine(*args: Any, **kwargs: Any) -> Any:
-            check(*args, **kwargs)
-            return await function(*args, **kwargs)
+    def meant(self, call: int) -> bool:
+        """Whether it happens at the call of that number."""
+        return self.nth == "every" or call in _numbers(self.nth)
 
-        return counted_coroutine
+    def install(self, setting: Setting) -> None:
+        """Put it into this rank; FaultTargetError when target, exception type or function cannot be found."""
+        from rslint_runtime.testing.fault_calls import install
 
-    @functools.wraps(function)
-    def counted(*args: Any, **kwargs: Any) -> Any:
-        check(*args, **kwargs)
-        return function(*args, **kwargs)
+        install(self, setting)
 
-    return counted
+    @property
+    def switch_name(self) -> str:
+        return self.name or self.target or self.at
 
-
-def _deed(fault: Fault, program: ModuleType) -> Callable[..., object]:
-    """What happens at the call that is meant: raising, or holding it back."""
-    holds: Any = fault.holds
-    if isinstance(holds, str):
-        owner, name = _owner(holds, program)
-        holds = getattr(owner, name)
-    if holds is not None:
-        if not callable(holds):
-            raise FaultTargetError(f"fault on {fault.target!r}: {fault.holds!r} is not a function")
-        held: Callable[..., object] = holds
-        return held
-    make = _exception_maker(fault, program)
-
-    def raising(*args: Any, **kwargs: Any) -> None:
-        raise make()
-
-    return raising
-
-
-def _exception_maker(fault: Fault, program: ModuleType) -> Callable[[], BaseException]:
-    raises: Any = fault.raises
-    if isinstance(raises, str):
-        owner, name = _owner(raises if "." in raises else _qualified_type(raises, program), program)
-        raises = getattr(owner, name)
-    if isinstance(raises, BaseException):
-        return lambda: raises
-    if isinstance(raises, type) and issubclass(raises, BaseException):
-        kind = raises
-        text = fault.message or f"injected at call {fault.nth} of {fault.target} on rank {fault.rank}"
-        return lambda: kind(text)
-    if callable(raises):
-        factory: Callable[[], BaseException] = raises
-        return factory
-    raise FaultTargetError(f"fault on {fault.target!r}: {fault.raises!r} is no exception")
-
-
-def _qualified_type(name: str, program: ModuleType) -> str:
-    return name if hasattr(program, name) else f"builtins.{name}"
-
-
-def _owner(target: str, program: ModuleType) -> tuple[Any, str]:
-    """The module or class that holds the target, and the attribute's name."""
-    *path, name = target.split(".")
-    owner = _attribute(program, path)
-    if owner is None or not _has(owner, name):
-        owner = _imported(path)
-    if owner is None or not _has(owner, name):
-        raise FaultTargetError(
-            f"fault target {target!r} cannot be resolved: neither in {program.__name__} nor as a dotted name"
+    def which(self) -> str:
+        """Which calls are meant, in words."""
+        calls = "every call" if self.nth == "every" else f"call {_listed(self.nth)}"
+        return (
+            f"{calls}{f' of {self.target}' if self.target else ''}{f' made at {self.at}' if self.at else ''}"
         )
-    return owner, name
+
+    def __str__(self) -> str:
+        deeds = [f"delay by {self.delays:g} s"] if self.delays else []
+        deeds += ["hold back"] if self.holds is not None else []
+        if self.kills is not None:
+            deeds.append(f"kill with {signal.Signals(self.kills).name}")
+        elif not isinstance(self.returns, Unset):
+            deeds.append("answer")
+        elif self.raises is not None or not deeds:
+            deeds.append(f"raise {_exception_name(self.raises)}")
+        ranks = "every rank" if self.rank == "every" else f"rank {_listed(self.rank)}"
+        return f"{' and '.join(deeds)} at {self.which()} on {ranks}"
 
 
-def _has(owner: Any, name: str) -> bool:
-    try:
-        inspect.getattr_static(owner, name)
-    except AttributeError:
+def _contradiction(fault: Fault) -> str:
+    """What makes no sense about it, "" if nothing."""
+    if fault.rank != "every" and not _all_from(0, fault.rank):
+        return f"rank counts from 0, nth from 1; not rank={fault.rank!r}"
+    if fault.nth != "every" and not _all_from(1, fault.nth):
+        return f"rank counts from 0, nth from 1; not nth={fault.nth!r}"
+    if fault.delays < 0:
+        return f"delays={fault.delays:g}: seconds, not below 0"
+    if fault.kills is not None and fault.kills not in signal.valid_signals():
+        return f"kills={fault.kills!r} is no signal"
+    answers = not isinstance(fault.returns, Unset)
+    if (fault.raises is not None) + (fault.kills is not None) + answers > 1:
+        return "one of raises, kills and returns, not several: a call ends in one way"
+    if not fault.at:
+        return "" if fault.target else 'it needs a target, or a place: at="file.py:12"'
+    file, _, line = fault.at.rpartition(":")
+    if not file or not line.isdecimal():
+        return f'at={fault.at!r}: a place is "file.py:12"'
+    return "returns needs a target that can be replaced, so it cannot go with at" if answers else ""
+
+
+def _numbers(given: int | Collection[int]) -> Collection[int]:
+    return (given,) if isinstance(given, int) else given
+
+
+def _all_from(lowest: int, given: Any) -> bool:
+    if isinstance(given, (str, bool)) or not isinstance(given, (int, Collection)):
         return False
-    return True
+    numbers = _numbers(given)
+    if isinstance(numbers, range):
+        return bool(numbers) and min(numbers) >= lowest
+    return bool(numbers) and all(type(number) is int and number >= lowest for number in numbers)
 
 
-def _imported(path: list[str]) -> Any:
-    for length in range(len(path), 0, -1):
-        name = ".".join(path[:length])
-        try:
-            module = importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            # Only "no such module" is an answer; a module that exists and fails to import must say so.
-            if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
-                continue
-            raise
-        return _attribute(module, path[length:])
-    return None
+def _listed(given: int | Collection[int]) -> str:
+    numbers = _numbers(given)
+    if isinstance(numbers, range) and len(numbers) > 3:
+        return f"{numbers[0]} to {numbers[-1]}" if numbers.step == 1 else str(numbers)
+    return ", ".join(str(number) for number in numbers)
 
 
-def _attribute(start: Any, path: list[str]) -> Any:
-    for part in path:
-        start = getattr(start, part, None)
-    return start
-
-
-def _replace_aliases(original: Any, wrapped: Any) -> None:
-    """`from client import start` copies the reference; the copies count as calls of the same function."""
-    for module in list(sys.modules.values()):
-        namespace = getattr(module, "__dict__", None)
-        if not isinstance(namespace, dict):
-            continue
-        for name, value in list(namespace.items()):
-            if value is original:
-                namespace[name] = wrapped
+def _exception_name(raises: Any) -> str:
+    if raises is None:
+        return "RuntimeError"
+    if isinstance(raises, str):
+        return raises
+    if isinstance(raises, BaseException):
+        return type(raises).__name__
+    return getattr(raises, "__name__", str(raises))

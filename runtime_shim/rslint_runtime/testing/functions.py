@@ -31,7 +31,7 @@ class Sent:
     Attributes:
         program: the file of its module.
         module_name: under which name ranks load that file.
-        qualname: where in the module the function stands, or "" if `pickled` holds it.
+        qualname: where in the module the function stands, or its name if `pickled` holds it.
         pickled: the function by value, else None.
         modules: name and file of every module whose functions are in `pickled`.
     """
@@ -70,7 +70,7 @@ def sent(fn: Callable[..., Any]) -> Sent:
         value, modules = pickled(fn)
     except Exception as error:
         raise TypeError(f"{name} cannot be sent to a rank: {_culprit(fn, error)}") from error
-    return Sent(program, module_name, "", value, modules)
+    return Sent(program, module_name, name, value, modules)
 
 
 def pickled(value: Any) -> tuple[bytes, tuple[tuple[str, str], ...]]:

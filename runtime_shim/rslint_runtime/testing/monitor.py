@@ -23,6 +23,7 @@ class Monitor:
         self.not_loaded: tuple[int, wire.NotLoaded] | None = None
         self._ranks = {rank: Slot() for rank in range(world_size)}
         self._unfired = set(range(fault_count))
+        self._uncalled = set(range(fault_count))
         self._met_unknown_thread = False
         self._outcome: Outcome | None = None
         self._detail = ""
@@ -48,6 +49,8 @@ class Monitor:
         state.looked = state.looked_before = None
         if isinstance(message, (wire.Entered, wire.Withdrawn)):
             self._note_operation(rank, state, message)
+        elif isinstance(message, wire.Called):
+            self._uncalled.discard(message.fault)
         elif isinstance(message, wire.Fired):
             self._unfired.discard(message.fault)
         elif isinstance(message, wire.NotLoaded):
@@ -199,6 +202,7 @@ class Monitor:
             output=output,
             detail=self._detail,
             unfired=tuple(sorted(self._unfired)),
+            uncalled=tuple(sorted(self._uncalled)),
             seconds=seconds,
             unclaimed={
                 rank: tuple(self._ranks[rank].operations[number] for number in end.unclaimed)

@@ -19,6 +19,7 @@ import threading
 import traceback
 from dataclasses import replace
 from datetime import timedelta
+from types import ModuleType
 from typing import Any, NoReturn
 
 import torch
@@ -30,8 +31,10 @@ from rslint_runtime.testing import (
     faults,
     interception,
     measured,
+    output,
     program,
     rendezvous,
+    switches,
     wire,
 )
 from rslint_runtime.testing.recorder import Recorder
@@ -100,10 +103,10 @@ def _qualified(kind: type) -> str:
 
 
 def _surroundings(request: wire.RunRequest, rank: int) -> None:
-    output = os.open(f"{request.directory}/output.{rank}", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    os.close(output)
+    written = os.open(output.path_of(request.directory, rank), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(written, 1)
+    os.dup2(written, 2)
+    os.close(written)
     # Line by line, so that what a killed rank said last is not lost.
     sys.stdout = io.TextIOWrapper(
         os.fdopen(1, "wb", closefd=False), "utf-8", "backslashreplace", line_buffering=True
@@ -134,17 +137,34 @@ def _prepare(
     if listener is not None:
         rendezvous.offer(rank, request.world_size, listener)
     module = program.load(request)
-    program.function(request, module)
-    args, injected = pickle.loads(request.arguments)
-    for position, fault in enumerate(injected):
-        if fault.rank == rank:
-            faults.install(fault, module, functools.partial(recorder.send, wire.Fired(position)))
-    # Looked up again: the function under test may be a fault's target itself.
-    function = program.function(request, module)
-    program.check_call(function, (rank, request.world_size, *args))
+    args, injections = pickle.loads(request.arguments)
+    program.check_call(program.function(request, module), (rank, request.world_size, *args))
     if request.joins_group:
         _join_group(request, rank)
-    return function, args
+    # Last, so that no call of ours is taken for one of the program.
+    _inject(injections, module, request, rank, recorder)
+    # Looked up again: the function under test may be a fault's target itself.
+    return program.function(request, module), args
+
+
+def _inject(
+    injections: tuple[faults.Injection, ...],
+    module: ModuleType,
+    request: wire.RunRequest,
+    rank: int,
+    recorder: Recorder,
+) -> None:
+    board = switches.join(request.directory, injections)
+    for position, injection in enumerate(injections):
+        if injection.concerns(rank):
+            setting = faults.Setting(
+                module,
+                rank,
+                fired=functools.partial(recorder.send, wire.Fired(position)),
+                called=functools.partial(recorder.send, wire.Called(position)),
+                is_on=functools.partial(board.is_on, position),
+            )
+            injection.install(setting)
 
 
 def _join_group(request: wire.RunRequest, rank: int) -> None:

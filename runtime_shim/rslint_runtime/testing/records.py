@@ -169,7 +169,9 @@ class RunResult:
         sequences: by rank, every collective it entered, in order.
         output: by rank, what it wrote to stdout and stderr.
         detail: one line on why this outcome, "" for completed.
-        unfired: positions in `faults` of those that never fired.
+        unfired: positions in the run's `faults` of those that never fired on any rank.
+        uncalled: positions of those whose call was never met while they were on.
+        faults: what each of them was to do, in words.
         seconds: wall time from the ranks' start to the verdict.
         unclaimed: by rank, for ranks that have ended, asynchronous operations whose handle was never waited for
             nor asked: nothing tells that rank whether they have happened.
@@ -191,6 +193,8 @@ class RunResult:
     unclaimed: Mapping[int, tuple[Collective, ...]] = field(default_factory=dict)
     endings: Mapping[int, str] = field(default_factory=dict)
     stacks: Mapping[int, str] = field(default_factory=dict)
+    uncalled: tuple[int, ...] = ()
+    faults: tuple[str, ...] = ()
 
     def report(self) -> str:
         """The run as text: the sequences side by side, where they part, who waits, who left and how."""

@@ -66,7 +66,12 @@ def _forgotten(result: RunResult) -> list[str]:
 
 
 def _faults(result: RunResult) -> list[str]:
-    return [f"  fault {position} never fired" for position in result.unfired]
+    lines: list[str] = []
+    for position in result.unfired:
+        uncalled = position in result.uncalled
+        why = "its call was never made" if uncalled else "its call was made, but not that one"
+        lines.append(f"  fault {position} never fired, {why}: {result.faults[position]}")
+    return lines
 
 
 def _joined(by_rank: Mapping[int, _Value]) -> dict[_Value, list[int]]:

@@ -18,8 +18,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rslint_runtime.testing import connection, measured, output, wire
-from rslint_runtime.testing.faults import Fault
+from rslint_runtime.testing import connection, measured, output, switches, wire
+from rslint_runtime.testing.faults import Injection
 from rslint_runtime.testing.functions import Sent, pickled, sent
 from rslint_runtime.testing.monitor import Monitor
 from rslint_runtime.testing.records import RunResult, Unreadable
@@ -47,7 +47,7 @@ def run_ranks(
     world_size: int,
     *,
     timeout: float = 30.0,
-    faults: Sequence[Fault] = (),
+    faults: Sequence[Injection] = (),
     args: Sequence[Any] = (),
     group_timeout: float = 600.0,
     init_group: bool = True,
@@ -65,7 +65,7 @@ def run_ranks(
         world_size: number of ranks, 1 to 128.
         timeout: seconds from the call of `fn` until the outcome is `timeout`. A deadlock is found long
             before, see `proof`.
-        faults: what to raise where.
+        faults: what goes wrong where. One that never fires is told by the result (`unfired`, `report`).
         args: picklable, functions included.
         group_timeout: seconds, of the default group. A wait in a group whose own timeout is shorter than
             `timeout` is never called a deadlock, since it ends by itself.
@@ -79,11 +79,8 @@ def run_ranks(
     """
     _check_possible(world_size)
     for fault in faults:
-        if fault.rank >= world_size:
-            raise ValueError(
-                f"fault on {fault.target!r}: rank {fault.rank} does not exist with world_size={world_size}"
-            )
-    function = _sent(fn)
+        fault.check(world_size)
+    function = sent_program(fn)
     arguments, modules = _pickled(tuple(args), tuple(faults))
     directory = tempfile.mkdtemp(prefix="rslint-run-")
     try:
@@ -101,7 +98,9 @@ def run_ranks(
             group_timeout=group_timeout,
             run_timeout=timeout,
         )
-        return _run(request, timeout, len(faults))
+        with switches.opened(directory, faults):
+            result = _run(request, timeout, len(faults))
+        return replace(result, faults=tuple(str(fault) for fault in faults))
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
@@ -117,7 +116,8 @@ def _check_possible(world_size: int) -> None:
         raise RunError("run_ranks needs torch: pip install 'rslint-runtime[torch]'")
 
 
-def _sent(fn: Callable[..., Any] | str | os.PathLike[str]) -> Sent:
+def sent_program(fn: Callable[..., Any] | str | os.PathLike[str]) -> Sent:
+    """The function, or the file and function that a text names, on its way to ranks; RunError without that file."""
     if callable(fn):
         return sent(fn)
     if not isinstance(fn, (str, os.PathLike)):
@@ -138,7 +138,9 @@ def _rewrites_asserts(module_name: str) -> bool:
     return type(getattr(module, "__loader__", None)).__name__ == "AssertionRewritingHook"
 
 
-def _pickled(args: tuple[Any, ...], faults: tuple[Fault, ...]) -> tuple[bytes, tuple[tuple[str, str], ...]]:
+def _pickled(
+    args: tuple[Any, ...], faults: tuple[Injection, ...]
+) -> tuple[bytes, tuple[tuple[str, str], ...]]:
     try:
         return pickled((args, faults))
     except Exception as error:

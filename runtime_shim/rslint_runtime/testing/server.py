@@ -16,6 +16,7 @@ import importlib
 import os
 import pickle
 import selectors
+import shutil
 import signal
 import socket
 import sys
@@ -32,6 +33,7 @@ _PR_SET_PDEATHSIG = 1
 @dataclass
 class _Run:
     control: socket.socket
+    directory: str
     alive: dict[int, int] = field(default_factory=dict)  # pid -> rank
 
 
@@ -51,15 +53,15 @@ def main(descriptor: int, modules: Sequence[str]) -> NoReturn:
     selector.register(server, selectors.EVENT_READ, None)
     selector.register(wake_reader, selectors.EVENT_READ, None)
     runs: list[_Run] = []
+    directories: set[str] = set()
     while True:
         for key, _ in selector.select():
             if key.fileobj is server:
                 started = _start(server, [server, wake_reader, wake_writer, *(run.control for run in runs)])
                 if started is None:
-                    for run in runs:
-                        _kill(run)
-                    os._exit(0)
+                    _end(runs, directories)
                 runs.append(started)
+                directories = {path for path in directories if os.path.exists(path)} | {started.directory}
                 selector.register(started.control, selectors.EVENT_READ, started)
             elif key.fileobj is wake_reader:
                 with contextlib.suppress(BlockingIOError):
@@ -73,6 +75,15 @@ def main(descriptor: int, modules: Sequence[str]) -> NoReturn:
                 key.data.control.close()
 
 
+def _end(runs: list[_Run], directories: set[str]) -> NoReturn:
+    """The caller is gone, perhaps in the middle of runs: leave no rank, and nothing that only the caller removes."""
+    for run in runs:
+        _kill(run)
+    for path in directories:
+        shutil.rmtree(path, ignore_errors=True)
+    os._exit(0)
+
+
 def _start(server: socket.socket, inherited: list[socket.socket]) -> _Run | None:
     try:
         header, descriptors, _, _ = socket.recv_fds(server, wire.HEADER.size, 253)
@@ -84,7 +95,7 @@ def _start(server: socket.socket, inherited: list[socket.socket]) -> _Run | None
     request: wire.RunRequest = pickle.loads(payload)
     control = socket.socket(fileno=descriptors[0])
     channels = [socket.socket(fileno=descriptor) for descriptor in descriptors[1:]]
-    run = _Run(control)
+    run = _Run(control, request.directory)
     parent = os.getpid()
     listener = None if request.joins_group else rendezvous.listener(request.world_size)
     for rank, channel in enumerate(channels):

@@ -119,6 +119,13 @@ class Resumed:
 
 
 @dataclass(frozen=True)
+class Called:
+    """The call that the fault of that position is about was met, whether it is the one meant or not."""
+
+    fault: int
+
+
+@dataclass(frozen=True)
 class Fired:
     fault: int
 
