@@ -90,9 +90,12 @@ def fetches_in_a_thread(rank: int, world_size: int) -> str:
 
 
 def opens(rank: int, world_size: int) -> str:
-    """A peer waits, so that the harness looks at /proc, with `open`, before rank 0 opens a file of its own."""
+    """Rank 0 joins a thread while a peer waits for it: the harness looks into /proc, with `open`, before the program
+    opens a file of its own."""
     if rank == 0:
-        time.sleep(0.3)
+        thread = threading.Thread(target=time.sleep, args=(0.5,))
+        thread.start()
+        thread.join()
     dist.barrier()
     with open(os.devnull, encoding="utf-8") as file:
         return file.read()

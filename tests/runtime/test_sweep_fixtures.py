@@ -69,6 +69,14 @@ def test_what_the_rule_reports_the_sweep_finds_and_nothing_else(program: Path) -
     assert more == {at for at in FOUND_ONLY if at[0] == case}, result.report()
 
 
+@pytest.mark.campaign
+@pytest.mark.parametrize("program", BUGS, ids=lambda path: path.parent.name)
+def test_it_is_found_without_rslints_models_too(program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_models = {(row.place, row.rank, row.outcome) for row in sweep(f"{program}:main", 2).parted}
+    monkeypatch.setattr("rslint_runtime.testing.sweep_trials.rslint_models", lambda: None)
+    assert {(row.place, row.rank, row.outcome) for row in sweep(f"{program}:main", 2).parted} == with_models
+
+
 @pytest.mark.parametrize("program", cases(FIXED))
 def test_after_the_repair_no_failure_parts_the_ranks(program: Path) -> None:
     result = sweep(f"{program}:main", 2)

@@ -121,9 +121,10 @@ class _Plan:
             calls = observed_calls.read(directory)
         self.say("")
         if baseline.outcome != "completed":
+            slow = " (timeout= is seconds for each run; watching its calls makes it slower)"
             raise RunError(
-                "a sweep needs a program that completes without a fault; this one does not:\n"
-                + baseline.report()
+                "a sweep needs a program that completes without a fault; this one does not"
+                f"{slow if baseline.outcome == 'timeout' else ''}:\n{baseline.report()}"
             )
         return replace(baseline, faults=()), calls
 
