@@ -11,7 +11,9 @@ from rslint.project import ir
 from rslint.project.text import last_name, render, statements
 
 _CONDITION = re.compile(r"condition\(\)$", re.IGNORECASE)
-_SIDE = re.compile(r"_*(gen_)?(r|w|read|write|reader|writer|shared|exclusive)(_?lock(ed)?)?|rlock|wlock")
+_SIDE = re.compile(
+    r"_*(gen_)?(r|w|read|write|reader|writer|shared|exclusive)(_?lock(ed)?)?|rlock|wlock|request|update"
+)
 _SYNCHRONISED = re.compile(r"synchroni[sz]ed|(^|_)lock(ed)?(_|$)|mutex")
 ANY = "*"
 """The lock of a function whose decorator takes one that is not known."""

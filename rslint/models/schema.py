@@ -139,8 +139,10 @@ class SegmentTable(Calls, frozen=True, kw_only=True):
     content: str | None = None
     track: str | None = None
     tracked: bool = False
+    removes_itself: bool = False
     handle: str | None = None
     folders: tuple[str, ...] = ()
+    word: str | None = None
 
 
 class SegmentRemovalTable(Calls, frozen=True, kw_only=True):

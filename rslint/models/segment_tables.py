@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -27,8 +27,9 @@ class Opener:
 
     It makes the segment where `create` is true, where `flags` mention O_CREAT, or where `content` is given; without
     any of the three nobody can tell. `track` is the argument that keeps the handle from the resource tracker, `tracked`
-    tells that it is registered otherwise. `handle` is the attribute that holds the segment, where it is not the result
-    itself. With `folders` only paths below one of them are meant.
+    tells that it is registered otherwise. `removes_itself` tells that the segment goes with its handle. `handle` is the
+    attribute that holds the segment, where it is not the result itself. With `folders` only paths below one of them are
+    meant.
     """
 
     name: Argument
@@ -37,16 +38,22 @@ class Opener:
     content: Argument | None
     track: Argument | None
     tracked: bool
+    removes_itself: bool
     handle: str | None
     folders: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class SegmentModels:
-    """What rslint knows of calls on segments, and of the names by which code speaks of their owners."""
+    """What rslint knows of calls on segments, and of the names by which code speaks of their owners.
+
+    `opener_words` are the names among `opener_names` that mean something else in most modules, and the word that stands
+    in those where they do not.
+    """
 
     openers: CallTable[Opener]
     opener_names: frozenset[str]
+    opener_words: Mapping[str, str]
     removals: CallTable[Argument | None]
     removal_names: frozenset[str]
     keepers: CallTable[bool]
@@ -74,6 +81,7 @@ def segment_models(files: Sequence[schema.ModelFile], same: Compile) -> SegmentM
     return SegmentModels(
         openers=same(openers, _opener),
         opener_names=_last_names(openers),
+        opener_words={name: table.word for table in openers if table.word for name in _last_names([table])},
         removals=same(removals, lambda table: _argument(table.name, table.parameters)),
         removal_names=_last_names(removals),
         keepers=same(every(lambda f: f.segment_keeper), lambda _: True),
@@ -115,6 +123,7 @@ def _opener(table: schema.SegmentTable) -> Opener:
         content=argument(table.content),
         track=argument(table.track),
         tracked=table.tracked,
+        removes_itself=table.removes_itself,
         handle=table.handle,
         folders=table.folders,
     )

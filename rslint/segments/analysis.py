@@ -11,7 +11,7 @@ from rslint.segments.agreement import EarlyUnlink, early_unlinks
 from rslint.segments.forgotten import Forgotten, forgotten_of
 from rslint.segments.handles import Removal
 from rslint.segments.leaks import Leak, leaks_of
-from rslint.segments.openings import Openings, all_openings
+from rslint.segments.openings import Openings, all_openings, left_behind
 from rslint.segments.owners import removals_of
 from rslint.segments.races import EarlyAttach, early_attaches
 from rslint.segments.rows import LostRow, lost_rows
@@ -41,12 +41,13 @@ def segment_suspects(analysis: Analysis) -> SegmentSuspects:
 def _suspects(k: Knowledge) -> SegmentSuspects:
     openings = all_openings(k)
     concerned = concerned_functions(k, openings)
+    left = left_behind(openings)
     return SegmentSuspects(
         early=tuple(early_unlinks(k, openings, concerned)),
         tracked=tuple(tracked_attaches(k, openings, concerned)),
-        leaks=tuple(leak for identity in concerned for leak in leaks_of(k, identity, openings)),
-        rows=tuple(row for identity in concerned for row in lost_rows(k, identity, openings)),
-        forgotten=tuple(forgotten_of(k, openings, concerned)),
+        leaks=tuple(leak for identity in concerned for leak in leaks_of(k, identity, left)),
+        rows=tuple(row for identity in concerned for row in lost_rows(k, identity, left)),
+        forgotten=tuple(forgotten_of(k, left, concerned)),
         removals=tuple(removals_of(k, openings, concerned)),
         races=tuple(early_attaches(k, openings, concerned)),
         unpickled=tuple(unpickling_opens(k, openings)),

@@ -35,7 +35,8 @@ class Opening:
     that gets a name of its own. `holders` are the dotted texts that hold the handle after the statement; none where it
     goes elsewhere at once (returned, put into a container). `tracked`: the resource tracker of this process hears of
     it. `by_name`: what is opened is a file descriptor, and the segment is removed by its name. `helper` is the function
-    of the project that opens it, where another one does.
+    of the project that opens it, where another one does. `removes_itself`: the segment goes with its handle, so that
+    nobody has to see to it.
     """
 
     call: ir.Call
@@ -46,6 +47,7 @@ class Opening:
     tracked: bool
     by_name: bool = False
     helper: str | None = None
+    removes_itself: bool = False
 
     @property
     def creates(self) -> bool:
@@ -79,20 +81,20 @@ def _candidates(k: Knowledge) -> list[str]:
     links, known = k.links, k.models.segments.opener_names
     found: set[str] = set()
     for name in sorted(known):
-        if name == "open":  # a file, unless it lies where segments do
-            modules = set(links.modules_naming("shm"))
-            found |= {f for f in links.calling(name) if f.partition(":")[0] in modules}
+        word = k.models.segments.opener_words.get(name)
+        modules = None if word is None else set(links.modules_naming(word))
+        if modules == set():
             continue
-        found.update(links.calling(name))
-        for alias in sorted(_aliases(links, name)):
+        found.update(f for f in links.calling(name) if modules is None or f.partition(":")[0] in modules)
+        for alias in sorted(_aliases(links, name, modules)):
             found.update(links.calling(alias))
     return sorted(found)
 
 
-def _aliases(links: Links, name: str) -> set[str]:
+def _aliases(links: Links, name: str, modules: set[str] | None) -> set[str]:
     """Other names under which modules import `name`, and those of the project's classes that derive from it."""
     found: set[str] = set()
-    for module in links.modules_naming(name):
+    for module in links.modules_naming(name) if modules is None else sorted(modules):
         facts = links.store.facts(module)
         for bound, target in facts.imports if facts else ():
             if target.endswith(f".{name}") and bound != name:
@@ -147,7 +149,16 @@ def _opening(k: Knowledge, function: ir.Function, statement: ir.Stmt, call: ir.C
         holders,
         opener.tracked and not untracked,
         by_name=opener.flags is not None,
+        removes_itself=opener.removes_itself,
     )
+
+
+def left_behind(openings: Openings) -> Openings:
+    """The openings without those of segments that go with their handle."""
+    return {
+        identity: tuple(opening for opening in opened if not opening.removes_itself)
+        for identity, opened in openings.items()
+    }
 
 
 def _inherited(k: Knowledge, class_id: str) -> Opener | None:

@@ -82,7 +82,12 @@ def _is_agreed_and_tolerant(k: Knowledge, function: ir.Function, call: ir.Call) 
 
 def _makes_again(k: Knowledge, function: ir.Function, call: ir.Call) -> bool:
     """A removal that clears the way for the same function to make the segment is the maker's."""
-    names = k.models.segments.opener_names
+    models, module = k.models.segments, function.identity.partition(":")[0]
+    names = {
+        name
+        for name in models.opener_names
+        if (word := models.opener_words.get(name)) is None or module in k.links.modules_naming(word)
+    }
     return any(
         isinstance(s, ir.Assign) and s.span.row > call.span.row and last_name(e) in names and _is_making(e)
         for s in statements(function.body)

@@ -11,7 +11,8 @@ the entry inside and uses it outside of the `with` (RS201, RS202). Here the valu
 as in Rust, where a Mutex holds its value and the guard is the way to it.
 
 Python cannot take back what was copied out: `sessions = held.value` inside of the block is a second name for the value,
-which works for ever. `read` and `update`, which call a function with the value, keep it from having one.
+which works for ever. `held.lent` is for whoever wants a name: it stands for the value until the lock is released, and
+raises afterwards. `read` and `update` call a function with the value and keep it from getting a name at all.
 
 asyncio is imported by what is used inside of a coroutine, where it is there already.
 """
@@ -23,6 +24,8 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from types import TracebackType
 from typing import Any, Generic, TypeVar, cast
+
+from rslint_runtime.lent_values import Lent
 
 __all__ = ["AsyncGuarded", "Guarded", "Held", "ReleasedError"]
 
@@ -51,6 +54,15 @@ class Held(Generic[GuardedT]):
     @value.setter
     def value(self, value: GuardedT) -> None:
         self._open()[0] = value
+
+    @property
+    def lent(self) -> GuardedT:
+        """A stand-in for the value, to be named and passed on: using it after the release raises ReleasedError.
+
+        Not covered: what is taken out of it (an item, an attribute), which is not stood in for. See `lent_values`.
+        """
+        self._open()
+        return cast(GuardedT, Lent(lambda: self._open()[0]))
 
     def _open(self) -> list[GuardedT]:
         if self._box is None:

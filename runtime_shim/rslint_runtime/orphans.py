@@ -14,7 +14,7 @@ import stat
 
 from rslint_runtime.segment_records import read_stamp
 
-__all__ = ["is_linked", "owner_lock", "remove_if_orphaned"]
+__all__ = ["is_linked", "locked_alone", "owner_lock", "remove_if_orphaned"]
 
 
 def owner_lock(path: str, flags: int = 0) -> int | None:
@@ -36,6 +36,17 @@ def owner_lock(path: str, flags: int = 0) -> int | None:
     return None
 
 
+def locked_alone(fd: int) -> bool:
+    """Take the exclusive lock of a file, in place of a shared one that `fd` may hold; False where others hold one."""
+    import fcntl
+
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def is_linked(fd: int, path: str) -> bool:
     """Whether `path` still names the file that `fd` is open on."""
     try:
@@ -50,8 +61,6 @@ def remove_if_orphaned(path: str, generation: str) -> bool:
 
     Files of other users are left alone, by root too, and so is what is no regular file, or has a payload and no stamp.
     """
-    import fcntl
-
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
@@ -60,13 +69,14 @@ def remove_if_orphaned(path: str, generation: str) -> bool:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
             return False
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # Under the exclusive lock nobody becomes its owner any more: owners look whether it is linked after locking.
-        if not is_linked(fd, path) or not (read_stamp(fd, generation) or _is_unfinished(fd)):
+        if not locked_alone(fd) or not is_linked(fd, path):
+            return False
+        if read_stamp(fd, generation) is None and not _is_unfinished(fd):
             return False
         os.unlink(path)
-    except OSError:
-        return False  # owned, or another sweep was faster
+    except FileNotFoundError:
+        return False  # another sweep was faster
     finally:
         os.close(fd)
     return True

@@ -10,27 +10,74 @@ the segment under its parent, and the parent's death would go unnoticed as long 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import mmap
 import os
+import sys
 import warnings
 import weakref
 from types import TracebackType
 from typing import Any
 
-from rslint_runtime.orphans import is_linked, owner_lock
+from rslint_runtime.orphans import is_linked, locked_alone, owner_lock
 from rslint_runtime.segment_names import segment_path
 from rslint_runtime.segment_records import Arrival, Stamp, arrivals
 
 __all__ = ["Segment"]
 
 
+class _Ownership:
+    """The lock that an owner holds, and what becomes of the segment when the owner ends without having removed it."""
+
+    def __init__(self, name: str, path: str, fd: int) -> None:
+        self._name, self._path = name, path
+        self._fd: int | None = fd
+        self._at_end: Any = None
+
+    def ends_with(self, segment: Segment) -> None:
+        """Remove the segment when its handle has gone, or else when the process ends."""
+        finalizer = weakref.finalize(segment, self.end)
+        util = sys.modules.get("multiprocessing.util")
+        if util is not None:
+            # A child that multiprocessing has forked ends without atexit before Python 3.13; and a parent must not
+            # remove what its children use before it has joined them, which multiprocessing does at priority 0.
+            finalizer.atexit = False
+            self._at_end = util.Finalize(None, self.end, exitpriority=-100)
+
+    def end(self) -> None:
+        """As `leave`, for an owner that did not think of it."""
+        if self.leave():
+            warnings.warn(
+                f"segment {self._name} was never unlinked; it is now", ResourceWarning, stacklevel=2
+            )
+
+    def leave(self) -> bool:
+        """Own the segment no more. The last owner removes it; tells whether that was this one."""
+        if self._fd is None:
+            return False
+        # Who wants to own it now waits for the lock, and finds then that it is gone.
+        last = locked_alone(self._fd) and is_linked(self._fd, self._path)
+        if last:
+            os.unlink(self._path)
+        self.give_up()
+        return last
+
+    def give_up(self) -> None:
+        """Give the lock back."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+        if self._at_end is not None:
+            self._at_end.cancel()
+
+
 class Segment:
     """A mapped segment: `name` to send to other processes, `size` in bytes as asked for, `buf` to read and write.
 
-    Made by `create` and `attach`. As a context manager it closes, and removes the segment if this process owns it. It
-    has `name`, `size`, `buf`, `close` and `unlink` as `SharedMemory` has, but is none, and cannot be pickled: send the
-    name, and attach where no collective is waiting for the unpickling.
+    Made by `create` and `attach`. As a context manager it closes, and removes the segment if this process owns it and
+    no other one does. It has `name`, `size`, `buf`, `close` and `unlink` as `SharedMemory` has, but is none, and cannot
+    be pickled: send the name, and attach where no collective is waiting for the unpickling.
     """
 
     def __init__(self, name: str, size: int, fd: int, stamp: Stamp | None) -> None:
@@ -42,8 +89,7 @@ class Segment:
         self._view: memoryview | None = memoryview(mmap.mmap(fd, size))
         status = os.fstat(fd)
         self._file = (status.st_dev, status.st_ino)
-        self._owner_fd: int | None = None
-        self._removal: Any = None
+        self._ownership: _Ownership | None = None
 
     @property
     def buf(self) -> memoryview:
@@ -55,7 +101,7 @@ class Segment:
     @property
     def owner(self) -> bool:
         """Whether this process is to remove the segment."""
-        return self._owner_fd is not None
+        return self._ownership is not None
 
     def arrived(self) -> tuple[Arrival, ...]:
         """The processes that have attached so far, in order; none of a segment that `create` has not made.
@@ -64,7 +110,10 @@ class Segment:
         """
         if self._stamp is None:
             return ()
-        fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            raise FileNotFoundError(errno.ENOENT, "the segment has been removed", self.name) from None
         try:
             return arrivals(fd, self._stamp)
         finally:
@@ -81,30 +130,32 @@ class Segment:
             PermissionError: when `create` has made the segment and this process does not own it.
         """
         if self._is_linked():
-            if self._owner_fd is None and self._stamp is not None:
+            if self._ownership is None and self._stamp is not None:
                 raise PermissionError(
                     errno.EPERM,
                     "a segment is removed by its owner, or by a process that has called take_over()",
                     self.name,
                 )
-            os.unlink(self._path)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._path)
         self._disown()
 
     def hand_over(self) -> None:
-        """Stop owning the segment, after another process has called `take_over`; without one it is an orphan now.
+        """Stop owning the segment and leave it to who has called `take_over`; if nobody has, it is an orphan now.
 
         Raises RuntimeError when this process does not own it.
         """
-        if self._owner_fd is None:
+        if self._ownership is None:
             raise RuntimeError(f"segment {self.name} cannot be handed over: this process does not own it")
         self._disown()
 
     def take_over(self) -> None:
-        """Own the segment from now on, beside whoever does already, until each hands it over, unlinks it or ends.
+        """Own the segment from now on, beside whoever does already. The last owner that leaves its `with`, or ends,
+        removes it; `unlink` removes it at once.
 
         Raises FileNotFoundError when it has been removed meanwhile.
         """
-        if self._owner_fd is not None:
+        if self._ownership is not None:
             return
         fd = owner_lock(self._path)
         if fd is None or not self._is_linked():
@@ -117,15 +168,14 @@ class Segment:
 
     def own(self, fd: int) -> None:
         """Own the segment by a descriptor that holds the owner's lock; `create` and `take_over` do."""
-        self._owner_fd = fd
-        self._removal = weakref.finalize(self, _removed_at_last, self.name, self._path, fd)
+        self._ownership = _Ownership(self.name, self._path, fd)
+        self._ownership.ends_with(self)
         _owned.add(self)
 
     def _disown(self) -> None:
-        if self._owner_fd is not None:
-            self._removal.detach()
-            os.close(self._owner_fd)
-            self._owner_fd = None
+        if self._ownership is not None:
+            self._ownership.give_up()
+            self._ownership = None
             _owned.discard(self)
 
     def _is_linked(self) -> bool:
@@ -141,8 +191,9 @@ class Segment:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._owner_fd is not None:
-            self.unlink()
+        if self._ownership is not None:
+            self._ownership.leave()
+            self._disown()
         self.close()
 
     def __repr__(self) -> str:
@@ -156,14 +207,6 @@ class Segment:
 
 
 _owned: weakref.WeakSet[Segment] = weakref.WeakSet()
-
-
-def _removed_at_last(name: str, path: str, fd: int) -> None:
-    """What becomes of a segment whose owner has dropped it, or ends, without having removed it."""
-    if is_linked(fd, path):
-        os.unlink(path)
-    os.close(fd)
-    warnings.warn(f"segment {name} was never unlinked; it is now", ResourceWarning, stacklevel=2)
 
 
 def _disown_in_child() -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from rslint_runtime.segment_records import Arrival
+from rslint_runtime.segment_records import Arrival, this_process
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
@@ -28,6 +27,8 @@ def expected_peers(group: ProcessGroup | None, peers: int | Iterable[int] | None
     if peers is not None:
         if group is not None:
             raise ValueError("unlink_after_peers: either a group or peers, not both")
+        if isinstance(peers, int) and peers < 0:
+            raise ValueError(f"unlink_after_peers: {peers} peers cannot attach")
         return peers if isinstance(peers, int) else frozenset(peers)
     if (own := this_rank()) < 0:
         raise ValueError(
@@ -39,7 +40,8 @@ def expected_peers(group: ProcessGroup | None, peers: int | Iterable[int] | None
 
 def absent_peers(arrived: Iterable[Arrival], expected: int | frozenset[int]) -> str:
     """Who has not attached yet, in words; "" when nobody is missing."""
-    others = [arrival for arrival in arrived if arrival.pid != os.getpid()]
+    own = this_process()
+    others = [arrival for arrival in arrived if arrival.process != own]
     if isinstance(expected, int):
         absent = expected - len({arrival.process for arrival in others})
         return f"{absent} of {expected} peers" if absent > 0 else ""

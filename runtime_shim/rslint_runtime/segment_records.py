@@ -14,7 +14,16 @@ import os
 import struct
 from dataclasses import dataclass
 
-__all__ = ["Arrival", "Stamp", "append_arrival", "append_stamp", "arrivals", "pages_of", "read_stamp"]
+__all__ = [
+    "Arrival",
+    "Stamp",
+    "append_arrival",
+    "append_stamp",
+    "arrivals",
+    "pages_of",
+    "read_stamp",
+    "this_process",
+]
 
 _RECORD = struct.Struct("<8s8sQqq16s8x")
 _STAMP_MAGIC = b"rslint\x00S"
@@ -52,8 +61,10 @@ def append_stamp(fd: int, stamp: Stamp) -> None:
 
 
 def append_arrival(fd: int, stamp: Stamp, rank: int) -> None:
-    """Tell that this process has attached; `fd` is open with O_APPEND."""
-    _append(fd, _ARRIVAL_MAGIC, stamp.generation, (stamp.size, os.getpid(), rank, _this_process()))
+    """Tell once that this process has attached as `rank`; `fd` is open with O_APPEND."""
+    process = this_process()
+    if all((one.process, one.rank) != (process, rank) for one in arrivals(fd, stamp)):
+        _append(fd, _ARRIVAL_MAGIC, stamp.generation, (stamp.size, os.getpid(), rank, process))
 
 
 def _append(fd: int, magic: bytes, generation: str, rest: tuple[int, int, int, bytes]) -> None:
@@ -97,7 +108,7 @@ def _unpacked(record: bytes) -> tuple[bytes, bytes, int, int, int, bytes] | None
 _process_token: tuple[int, bytes] = (0, _NO_PROCESS)
 
 
-def _this_process() -> bytes:
+def this_process() -> bytes:
     """Random bytes that this process keeps, and no child of it has."""
     global _process_token
     if _process_token[0] != os.getpid():

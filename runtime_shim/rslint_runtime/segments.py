@@ -44,6 +44,7 @@ def create(size: int, label: str = "") -> Segment:
     """Make a segment of `size` bytes, all zero, with a new name that holds `label`; this process owns it.
 
     Raises:
+        TypeError: for a size that is no int.
         ValueError: for a size below 1, or a label that cannot be part of a name.
         OSError: ENOSPC when /dev/shm has not that much left, EFBIG for more than a file may have, ENOTSUP on Windows
             and macOS. Nothing is left behind then.
@@ -165,6 +166,7 @@ def unlink_after_peers(
 
     Raises:
         TimeoutError: when a peer has not attached by then; it says which. The segment is still there, and still owned.
+        FileNotFoundError: when another owner removes the segment meanwhile.
         ValueError: without group, peers and default group, or for a timeout that is no finite number of seconds.
     """
     if not 0 <= timeout < float("inf"):

@@ -86,10 +86,13 @@ class UpdateLock:
         self._turn("resume", timeout)
 
     def _turn(self, kind: Literal["request", "update", "resume"], timeout: float | None) -> Turn:
-        granted = threading.Event()
-        turn = Turn(kind, threading.get_ident(), granted.set)
+        turn = Turn(kind, threading.get_ident())
         with self._mutex:
             self._turns.ask(turn)
+            if turn.granted:
+                return turn
+            granted = threading.Event()
+            turn.grant = granted.set
         try:
             if not granted.wait(timeout):
                 raise TimeoutError(f"{kind}() was not let in within {timeout:g} s")
@@ -164,14 +167,17 @@ class AsyncUpdateLock:
         if self._loop not in (None, loop):
             raise RuntimeError("an AsyncUpdateLock belongs to the event loop in which it was first used")
         self._loop = loop
+        turn = Turn(kind, asyncio.current_task())
+        self._turns.ask(turn)
+        if turn.granted:
+            return turn
         granted: asyncio.Future[None] = loop.create_future()
 
         def wake() -> None:
             if not granted.done():  # it is when the task was cancelled and has not learned of it yet
                 granted.set_result(None)
 
-        turn = Turn(kind, asyncio.current_task(), wake)
-        self._turns.ask(turn)
+        turn.grant = wake
         try:
             await granted
         except BaseException:

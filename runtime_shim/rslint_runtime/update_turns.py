@@ -21,14 +21,18 @@ from typing import Literal
 __all__ = ["Turn", "UpdateTurns"]
 
 
-@dataclass(eq=False)
+def _granted_at_once() -> None:
+    """Nobody is to be told: who asks sees it."""
+
+
+@dataclass(eq=False, slots=True)
 class Turn:
     """What one caller (`holder`: its thread or task) asks for; `grant` is called once, when it gets it. `paused` tells
     whether requests were paused then."""
 
     kind: Literal["request", "update", "resume"]
     holder: Hashable
-    grant: Callable[[], None]
+    grant: Callable[[], None] = _granted_at_once
     granted: bool = False
     paused: bool = False
 

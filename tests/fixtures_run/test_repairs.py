@@ -38,8 +38,10 @@ REPAIRED = sorted(name for name, path in CASES.items() if (path.parent / "fixed.
 
 @pytest.fixture
 def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """The case's bug.py without its marks, as a project of its own."""
-    (tmp_path / "pyproject.toml").write_text("[tool.rslint]\n", encoding="utf-8")
+    """The case's bug.py without its marks, as a project of its own, with the settings that the case states."""
+    settings = stated(CASES[request.param])["fix"].get("settings", {})
+    lines = ["[tool.rslint]", *(f"{key} = {json.dumps(value)}" for key, value in settings.items())]
+    (tmp_path / "pyproject.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
     copy = tmp_path / "bug.py"
     copy.write_bytes(MARK.sub(b"", (CASES[request.param].parent / "bug.py").read_bytes()))
     return copy
@@ -50,7 +52,7 @@ def test_the_repair_is_offered_as_stated(name: str, subject: Path) -> None:
     case = stated(CASES[name])
     output = io.StringIO()
     with contextlib.redirect_stdout(output):
-        assert cli.main(["check", "--isolated", "--output-format", "json", str(subject)]) == 1
+        assert cli.main(["check", "--output-format", "json", str(subject)]) == 1
     offered = {
         "none" if finding["fix"] is None else finding["fix"]["applicability"]
         for finding in json.loads(output.getvalue())
@@ -62,7 +64,7 @@ def test_the_repair_is_offered_as_stated(name: str, subject: Path) -> None:
 @pytest.mark.parametrize(("name", "subject"), [(name, name) for name in REPAIRED], indirect=["subject"])
 def test_the_repair_makes_fixed_of_bug(name: str, subject: Path) -> None:
     unsafe = ["--unsafe-fixes"] if stated(CASES[name])["fix"]["applicability"] == "unsafe" else []
-    assert cli.main(["check", "--isolated", "--fix", *unsafe, str(subject)]) == 0
+    assert cli.main(["check", "--fix", *unsafe, str(subject)]) == 0
     assert subject.read_bytes() == (CASES[name].parent / "fixed.py").read_bytes()
 
 

@@ -12,6 +12,8 @@ import asyncio
 import threading
 from contextlib import nullcontext
 
+import rslint_runtime
+
 LOCK = threading.Lock()
 
 
@@ -65,6 +67,22 @@ def test_a_condition_is_the_lock_it_is_made_of(tmp_path: Path) -> None:
             here("condition")
 """
     assert locks_at(tmp_path, body) == {"condition": {".lock"}}
+
+
+def test_requests_and_updates_of_an_update_lock_hold_one_lock(tmp_path: Path) -> None:
+    body = """
+        self.weights = rslint_runtime.AsyncUpdateLock()
+        self.index = {}
+
+    async def f(self):
+        async with self.weights.request():
+            here("request")
+        async with self.weights.update() as paused:
+            here("update")
+        with self.index.update():
+            here("dict")
+"""
+    assert locks_at(tmp_path, body) == {"request": {".weights"}, "update": {".weights"}, "dict": set()}
 
 
 def test_both_sides_of_a_readers_writer_lock_are_one_lock(tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ MODELS = load_models()
     [
         (("threading.RLock",), "thread"),
         (("asyncio.Condition",), "task"),
+        (("rslint_runtime.AsyncUpdateLock",), "task"),
+        (("rslint_runtime.UpdateLock",), "thread"),
         (("builtins.dict", "multiprocessing.Lock"), "thread"),
         (("package.locks:_WriterLock",), "own"),
         (("package.blocks:Block",), None),

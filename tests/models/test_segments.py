@@ -35,6 +35,17 @@ def test_what_opens_a_segment() -> None:
     assert opener_of(MODELS, "ours.SharedMemoryPool", "SharedMemoryPool") is None
 
 
+def test_the_runtimes_segments_are_untracked_and_go_with_their_handle() -> None:
+    created = opener_of(MODELS, "rslint_runtime.create", "create")
+    attached = opener_of(MODELS, "rslint_runtime.segments.attach", "segments.attach")
+    assert created is not None
+    assert attached is not None
+    assert (created.content, created.tracked, created.removes_itself) == (("size", 0), False, True)
+    assert (attached.name, attached.tracked, attached.removes_itself) == (("name", 0), False, True)
+    assert opener_of(MODELS, None, "client.create") is None
+    assert acknowledges(MODELS, "rslint_runtime.unlink_after_peers", "unlink_after_peers")
+
+
 def test_what_removes_one() -> None:
     by_handle = removal_of(MODELS, None, "self.shm.unlink")
     by_name = removal_of(MODELS, "_posixshmem.shm_unlink", "_posixshmem.shm_unlink")

@@ -97,7 +97,7 @@ def waits(folder: str, label: str) -> None:
 
 
 def parent_of_a_child(folder: str, label: str, takes_over: str) -> None:
-    """Make a segment, fork a child that takes it over or does not, tell name and child, and live until killed."""
+    """Make a segment, fork a child that takes it over or does not, tell name and child, and live as long as stdin."""
     segment_names._SEGMENTS_FOLDER = folder
     segment = create(64, label)
     tell, told = os.pipe()
@@ -109,7 +109,7 @@ def parent_of_a_child(folder: str, label: str, takes_over: str) -> None:
         time.sleep(120)
     os.read(tell, 1)
     print(segment.name, child, flush=True)
-    time.sleep(120)
+    sys.stdin.read()
 
 
 # --- ranks
@@ -133,6 +133,24 @@ def shares_a_segment(rank: int, world_size: int) -> list[object]:
         return [segment.owner, bytes(segment.buf[:2])]
 
 
+def shares_within_a_part(rank: int, world_size: int) -> list[object]:
+    """Ranks 0 and 2 of three are the group that shares; rank 1 has no part in it."""
+    import torch.distributed as dist
+
+    group = dist.new_group([0, 2])
+    received: list[Any] = [None]
+    if rank == 2:
+        segment = create(16)
+        received = [segment.name]
+    dist.broadcast_object_list(received, src=2)
+    if rank == 0:
+        segment = attach(received[0])
+    if rank == 1:
+        return []
+    unlink_after_peers(segment, group, timeout=30)
+    return [segment.owner, len(segment.buf)]
+
+
 def gives_up_on_a_peer(rank: int, world_size: int) -> str:
     """As above, but not all of the peers come."""
     import torch.distributed as dist
@@ -150,6 +168,26 @@ def gives_up_on_a_peer(rank: int, world_size: int) -> str:
     before_attach(received[0])
     attach(received[0]).close()
     return "attached"
+
+
+def ends_before_its_children(label: str, imported: str) -> None:
+    """Leave an attach to a child that is joined at the end of the process; what joins it is imported before the segment
+    is made, or after."""
+    if imported == "before":
+        import multiprocessing.util
+    segment = create(8, label)
+    import multiprocessing
+
+    segment.buf[:2] = b"ok"
+    child = multiprocessing.get_context("fork").Process(target=attaches_late, args=(segment.name,))
+    child.start()
+    globals()["kept"] = segment
+
+
+def attaches_late(name: str) -> None:
+    time.sleep(0.3)
+    with attach(name) as segment:
+        print(bytes(segment.buf[:2]), name)
 
 
 def tensor_of_a_closed_segment(rank: int, world_size: int) -> int:

@@ -33,6 +33,12 @@ def waits_to_be_killed(label: str, tells: Connection) -> None:
     time.sleep(120)
 
 
+def ends_with_a_segment(label: str, tells: Connection) -> None:
+    """Own a segment for as long as the process lives."""
+    sys.modules[__name__].__dict__["kept"] = segment = create(64, label)
+    tells.send(segment.name)
+
+
 def main() -> None:
     made = SharedMemory(create=True, size=64)  # its tracker is running from here on
     for method in ("fork", "spawn", "forkserver"):
@@ -42,21 +48,27 @@ def main() -> None:
         child.join()
         assert (child.exitcode, exists(made.name)) == (0, True), method
     program = f"from rslint_runtime import attach; attach({made.name!r}).close()"
-    subprocess.run([sys.executable, "-c", program], check=True)
-    time.sleep(0.2)  # a tracker of its own, were there one, would act after the end of its process
+    # A tracker of its own, were there one, would have the same stderr: the pipe ends when both have ended.
+    subprocess.run([sys.executable, "-c", program], check=True, stderr=subprocess.PIPE)
     assert exists(made.name)
     attach(made.name).close()
     made.close()
     made.unlink()  # the maker's entry is still on the list: the tracker complains otherwise when it ends
 
-    resource_tracker.register = None  # type: ignore[assignment]  # whoever registers anything fails from here on
     label = f"tracked.{os.getpid()}"
-    with create(64, label) as own:
-        attaches(own.name)
     told, tells = multiprocessing.Pipe(duplex=False)
+    for method in ("fork", "spawn", "forkserver"):
+        ends = multiprocessing.get_context(method).Process(target=ends_with_a_segment, args=(label, tells))
+        ends.start()
+        name = told.recv()
+        ends.join()
+        assert (ends.exitcode, exists(name)) == (0, False), method
     owner = multiprocessing.get_context("fork").Process(target=waits_to_be_killed, args=(label, tells))
     owner.start()
     name = told.recv()
+    resource_tracker.register = None  # type: ignore[assignment]  # whoever registers anything fails from here on
+    with create(64, label) as own:
+        attaches(own.name)
     assert (remove_orphans(label), exists(name)) == ((), True)
     os.kill(owner.pid or 0, signal.SIGKILL)
     owner.join()

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import pickle
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rslint_runtime import AsyncGuarded, Guarded, Held, ReleasedError
 from rslint_runtime.testing import Scenario, explore
 
@@ -128,6 +132,117 @@ def test_neither_the_text_of_a_guard_nor_that_of_a_handle_shows_the_value() -> N
         assert (repr(secret), repr(held)) == ("<Guarded list, held>", "<Held list>")
     assert (repr(secret), repr(held)) == ("<Guarded list>", "<Held, released>")
     assert repr(AsyncGuarded({})) == "<AsyncGuarded dict>"
+
+
+# --- a value that is lent
+
+
+def test_a_lent_value_is_used_like_the_value_and_not_after_the_release() -> None:
+    sessions: Guarded[dict[str, list[int]]] = Guarded({})
+    with sessions as held:
+        kept = held.lent
+        kept["one"] = [1]
+        kept.setdefault("two", []).append(2)
+        assert (len(kept), "one" in kept, [*kept], kept == {"one": [1], "two": [2]}) == (
+            2,
+            True,
+            ["one", "two"],
+            True,
+        )
+        assert isinstance(kept, dict)
+        assert (repr(kept), bool(kept), kept | {"three": []}) == (
+            "{'one': [1], 'two': [2]}",
+            True,
+            {"one": [1], "two": [2], "three": []},
+        )
+    for use in (
+        lambda: kept["one"],
+        lambda: kept.get("one"),
+        lambda: len(kept),
+        lambda: bool(kept),
+        lambda: repr(kept),
+        lambda: kept == {},
+        lambda: list(kept),
+        lambda: isinstance(kept, dict),
+    ):
+        with pytest.raises(ReleasedError):
+            use()
+    with pytest.raises(ReleasedError), sessions:
+        kept["one"] = []
+
+
+def test_a_method_taken_from_it_and_an_iteration_that_has_begun_end_with_the_lock() -> None:
+    names = Guarded(["a", "b"])
+    with names as held:
+        lent = held.lent
+        append, items = lent.append, iter(lent)
+        append("c")
+        assert next(items) == "a"
+    with pytest.raises(ReleasedError):
+        append("d")
+    with pytest.raises(ReleasedError):
+        next(items)
+    assert names.read(tuple) == ("a", "b", "c")
+
+
+def test_a_copy_of_it_is_a_copy_of_the_value() -> None:
+    names = Guarded(["a"])
+    with names as held:
+        for made in (copy.copy(held.lent), copy.deepcopy(held.lent), pickle.loads(pickle.dumps(held.lent))):
+            assert (made, type(made), made is held.value) == (["a"], list, False)
+
+
+def test_what_is_changed_in_place_is_the_value_and_what_cannot_be_is_refused() -> None:
+    names, count = Guarded(["a"]), Guarded(1)
+    with names as held:
+        lent = held.lent
+        lent += ["b"]
+        lent *= 2
+        assert lent is not held.value
+        assert held.value == ["a", "b", "a", "b"]
+    with count as number:
+        lent_number = number.lent
+        with pytest.raises(TypeError, match=r"cannot be changed in place: assign to `held\.value`"):
+            lent_number += 1
+        assert number.value == 1
+
+
+class Pool:
+    """A class of the user's."""
+
+    def __init__(self) -> None:
+        self.size = 1
+
+    def __call__(self, by: int) -> int:
+        return self.size * by
+
+
+def test_objects_are_lent_with_their_attributes_and_calls() -> None:
+    pool = Guarded(Pool())
+    with pool as held:
+        lent = held.lent
+        lent.size = 3
+        assert (lent(2), held.value.size, isinstance(lent, Pool)) == (6, 3, True)
+        del lent.size
+        assert not hasattr(held.value, "size")
+    with pytest.raises(ReleasedError):
+        lent.size = 4
+
+
+NUMBERS = st.integers(-20, 20)
+
+
+@given(
+    NUMBERS,
+    NUMBERS.filter(bool),
+    st.sampled_from(["+", "-", "*", "//", "%", "/", "&", "|", "^", "<", "<=", "=="]),
+)
+def test_operators_give_what_they_give_for_the_value_on_either_side(left: int, right: int, sign: str) -> None:
+    wanted = eval(f"left {sign} right")
+    with Guarded(left) as held:
+        assert eval(f"lent {sign} right", {"lent": held.lent, "right": right}) == wanted
+    with Guarded(right) as held:
+        assert eval(f"left {sign} lent", {"lent": held.lent, "left": left}) == wanted
 
 
 # --- asyncio

@@ -287,6 +287,21 @@ def test_a_segment_is_handed_over(folder: Path) -> None:
     assert os.listdir(folder) == []
 
 
+def test_the_last_owner_removes(folder: Path) -> None:
+    segment, other = create(1), create(1)
+    attached, second = attach(segment.name), attach(other.name)
+    attached.take_over()
+    with segment:
+        pass
+    assert segment.name in os.listdir(folder)
+    with attached:
+        pass
+    assert os.listdir(folder) == [other.name]
+    second.take_over()
+    other.unlink()  # at once, whoever owns it besides
+    assert os.listdir(folder) == []
+
+
 def test_what_nobody_has_taken_over_is_an_orphan(folder: Path) -> None:
     segment = create(1)
     segment.hand_over()
@@ -311,6 +326,20 @@ def test_a_process_that_ends_by_itself_removes_what_it_owns(ending: str) -> None
     assert not os.path.exists(f"/dev/shm/{done.stdout.strip()}")
 
 
+@pytest.mark.parametrize("imported", ["before", "after"])
+def test_at_the_end_of_a_process_its_children_are_joined_before_the_name_goes(imported: str) -> None:
+    program = Path(__file__).with_name("segment_programs.py")
+    done = subprocess.run(
+        [sys.executable, str(program), "ends_before_its_children", "joined", imported],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    content, _, name = done.stdout.strip().rpartition(" ")
+    assert (content, os.path.exists(f"/dev/shm/{name}"), done.stderr) == ("b'ok'", False, "")
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 @pytest.mark.parametrize("takes_over", [False, True])
 def test_a_forked_child_owns_only_what_it_takes_over(folder: Path, takes_over: bool) -> None:
@@ -329,8 +358,10 @@ def test_a_forked_child_owns_only_what_it_takes_over(folder: Path, takes_over: b
             os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert segment.buf[0] == 5
-    assert os.listdir(folder) == ([] if takes_over else [segment.name])
-    segment.unlink()
+    assert os.listdir(folder) == [segment.name]
+    with segment:
+        pass
+    assert os.listdir(folder) == []
 
 
 def test_it_cannot_be_pickled_and_says_what_to_send(folder: Path) -> None:
@@ -408,3 +439,10 @@ def test_no_tracker_hears_of_an_attach_in_any_kind_of_process(interpreter: str) 
         check=False,
     )
     assert (done.stdout, done.stderr) == ("all is well\n", "")
+
+
+def test_on_a_system_without_file_locks_the_library_can_be_imported() -> None:
+    program = (
+        "import sys; sys.modules['fcntl'] = None; import rslint_runtime; print(rslint_runtime.agree(True))"
+    )
+    assert in_another_process(program) == "True"

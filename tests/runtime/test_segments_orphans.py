@@ -35,12 +35,13 @@ def running(
     program: str, *arguments: object, before: tuple[str, ...] = ()
 ) -> Iterator[subprocess.Popen[str]]:
     command = [*before, sys.executable, str(PROGRAMS), program, *map(str, arguments)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         yield process
     finally:
         process.kill()
-        process.communicate()
+        with process:  # waits, and closes the pipes
+            pass
 
 
 def first_line(process: subprocess.Popen[str]) -> str:
@@ -96,6 +97,18 @@ def test_a_child_keeps_what_it_has_taken_over_and_nothing_else(folder: Path, tak
             os.kill(int(child), signal.SIGKILL)
         wait_for_end(int(child))
         assert remove_orphans() == ((name,) if takes_over == "yes" else ())
+
+
+def test_a_parent_that_ends_leaves_to_its_child_what_that_has_taken_over(folder: Path) -> None:
+    with running("parent_of_a_child", folder, "test", "yes") as process:
+        name, child = first_line(process).split()
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(30) == 0
+        try:
+            assert (folder / name).exists()
+        finally:
+            os.kill(int(child), signal.SIGKILL)
 
 
 def wait_for_end(pid: int) -> None:

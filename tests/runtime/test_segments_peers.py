@@ -43,6 +43,12 @@ def test_all_ranks_of_a_group_attach_and_the_name_goes() -> None:
     assert result.results == {0: [False, False, b"ok"], 1: [False, b"ok"], 2: [False, b"ok"]}
 
 
+def test_of_a_part_of_the_ranks_only_its_members_are_waited_for() -> None:
+    result = run_ranks(f"{PROGRAMS}:shares_within_a_part", 3)
+    assert result.outcome == "completed", result.report()
+    assert result.results == {0: [False, 16], 1: [], 2: [False, 16]}
+
+
 def test_a_peer_that_raises_before_it_attaches_is_named_in_time() -> None:
     faults = [Fault(1, "before_attach", raises=ConnectionError)]
     result = run_ranks(f"{PROGRAMS}:gives_up_on_a_peer", 3, faults=faults)
@@ -66,7 +72,8 @@ def test_it_waits_no_longer_than_until_the_last_peer_has_attached() -> None:
 
 def test_a_process_that_attaches_twice_is_one_peer_and_the_owner_is_none(folder: Path) -> None:
     with create(1) as segment:
-        attach(segment.name).close()
+        for _ in range(2):
+            attach(segment.name).close()
         with pytest.raises(TimeoutError, match="was not attached by 1 of 1 peers within 0 s"):
             unlink_after_peers(segment, timeout=0, peers=1)
         assert segment.owner
@@ -87,6 +94,20 @@ def test_peers_may_be_named_by_rank_without_a_group() -> None:
 def test_a_wait_without_an_end_is_refused(folder: Path, timeout: float) -> None:
     with create(1) as segment, pytest.raises(ValueError, match="finite number of seconds"):
         unlink_after_peers(segment, timeout=timeout, peers=1)
+
+
+def test_a_segment_that_another_owner_removes_is_waited_for_no_longer(folder: Path) -> None:
+    with create(1) as segment:
+        other = attach(segment.name)
+        other.take_over()
+        other.unlink()
+        with pytest.raises(FileNotFoundError, match="has been removed"):
+            unlink_after_peers(segment, timeout=60, peers=1)
+
+
+def test_less_than_no_peers_are_refused(folder: Path) -> None:
+    with create(1) as segment, pytest.raises(ValueError, match="-1 peers"):
+        unlink_after_peers(segment, peers=-1)
 
 
 def test_without_a_group_it_asks_for_the_number_of_peers(folder: Path) -> None:
@@ -114,5 +135,5 @@ def test_who_does_not_own_the_segment_does_not_wait(folder: Path) -> None:
     ],
 )
 def test_who_is_missing(arrived: list[int], expected: int | frozenset[int], text: str) -> None:
-    arrivals = [Arrival(pid=-rank, rank=rank, process=bytes([rank])) for rank in arrived]
+    arrivals = [Arrival(pid=rank, rank=rank, process=bytes([rank])) for rank in arrived]
     assert absent_peers(arrivals, expected) == text

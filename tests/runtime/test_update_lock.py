@@ -8,6 +8,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rslint_runtime import AsyncUpdateLock, UpdateLock, update_turns
 from rslint_runtime.testing import Scenario, explore
 from rslint_runtime.update_turns import Turn, UpdateTurns
@@ -262,6 +264,53 @@ def test_who_would_wait_for_itself_is_told_and_leaves_nothing_behind(outer: str,
         callers.ask(inner, "a/inner")
     callers.end("a")
     assert not callers.turns.waiting
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["request", "update", "resume", "pause", "ends", "gives up"]), st.integers(0, 5)
+    ),
+    max_size=40,
+)
+
+
+@given(STEPS)
+def test_whatever_is_asked_for_is_let_in_alone_or_beside_paused_requests_and_nobody_is_forgotten(
+    steps: list[tuple[Any, int]],
+) -> None:
+    turns = UpdateTurns()
+    asked: list[Turn] = []
+
+    def has(turn: Turn) -> bool:
+        return turn is turns.updater or (turn.kind == "request" and turn.granted and turn in asked)
+
+    for number, (step, which) in enumerate(steps):
+        running = [turn for turn in asked if has(turn)]
+        waiting = list(turns.waiting)
+        if step == "pause":
+            turns.pause()
+        elif step in ("ends", "gives up"):
+            if among := running if step == "ends" else [turn for turn in waiting if turn.kind != "resume"]:
+                turn = among[which % len(among)]
+                asked.remove(turn)
+                turns.give_back(turn)
+        else:
+            asked.append(Turn(step, number))
+            turns.ask(asked[-1])
+        new = [turn for turn in asked if has(turn) and turn not in running]
+        let_in = [turn for turn in new if turn.kind == "request"]
+        assert not (let_in and (turns.paused or turns.updater))
+        if turns.updater in new:
+            assert turns.paused or not turns.requests
+        still = list(turns.waiting)
+        turns._advance()
+        assert list(turns.waiting) == still
+
+    turns.ask(Turn("resume", "last"))
+    while running := [turn for turn in asked if has(turn)]:
+        asked.remove(running[0])
+        turns.give_back(running[0])
+    assert (list(turns.waiting), turns.requests, turns.updater, turns.paused) == ([], {}, None, False)
 
 
 # --- threads

@@ -201,3 +201,24 @@ def test_a_name_that_is_sent_needs_an_answer_or_an_end(tmp_path: Path) -> None:
         """,
         early,
     )
+
+
+def test_who_waits_for_the_peers_and_who_does_not(tmp_path: Path) -> None:
+    assert_beside(
+        tmp_path,
+        """
+        from rslint_runtime import create, unlink_after_peers
+
+        def waits(data, group):
+            segment = create(len(data))
+            dist.broadcast_object_list([segment.name], 0, group)
+            unlink_after_peers(segment, group)
+            segment.unlink()
+
+        def does_not(data, group):
+            segment = create(len(data))
+            dist.broadcast_object_list([segment.name], 0, group)
+            segment.unlink()  # => -1
+        """,
+        early,
+    )

@@ -130,3 +130,34 @@ def test_a_list_holds_its_segment_in_an_attribute_and_a_manager_keeps_its_own(tm
         """,
         opened,
     )
+
+
+def test_the_runtimes_segments_are_known_and_other_calls_of_these_names_are_not(tmp_path: Path) -> None:
+    assert_beside(
+        tmp_path,
+        """
+        from rslint_runtime import attach, create as made_here, segments
+
+        def f(name, client):
+            one = made_here(64, "table")  # => create - one untracked
+            two = attach(name)  # => attach name two untracked
+            three = segments.attach(name=name)  # => attach name three untracked
+            four = client.create(64)
+            five = client.attach(name)
+        """,
+        opened,
+    )
+
+
+def test_create_and_attach_of_a_project_without_the_runtime_open_nothing(tmp_path: Path) -> None:
+    assert_beside(
+        tmp_path,
+        """
+        from elsewhere import attach, create
+
+        def f(name):
+            one = create(64)
+            two = attach(name)
+        """,
+        opened,
+    )

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rslint_rules.segments.repair import unlink_on_error
+from rslint_rules.segments.untracked import attached
 
 from rslint import cli
 from rslint.finding import Confidence, Finding, Place, Severity
@@ -173,3 +174,101 @@ def test_an_untracked_attach_is_written_behind_the_last_argument_once(tmp_path: 
     for _ in range(2):
         assert checked(tmp_path, '[tool.rslint]\ntarget-version = "3.13"\n', "--fix") == []
         assert program.read_text(encoding="utf-8") == ATTACH.format(", track=False")
+
+
+# --- in the style of the runtime
+
+RUNTIME = '[tool.rslint]\nfix-style = "runtime"\n'
+
+
+def attached_in(folder: Path, text: str, pyproject: str = RUNTIME) -> str:
+    """What the repair makes of a module."""
+    program = folder / "m.py"
+    program.write_text(text, encoding="utf-8")
+    checked(folder, pyproject, "--fix", "--unsafe-fixes")
+    return program.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("imported", "call"),
+    [
+        ("from multiprocessing.shared_memory import SharedMemory", "SharedMemory(name)"),
+        ("from multiprocessing.shared_memory import SharedMemory", "SharedMemory(name=name)"),
+        ("from multiprocessing.shared_memory import SharedMemory", "SharedMemory(name, False, 0)"),
+        (
+            "from multiprocessing.shared_memory import SharedMemory",
+            "SharedMemory(size=8, create=False, name=name)",
+        ),
+        (
+            "from multiprocessing.shared_memory import SharedMemory",
+            "SharedMemory(\n            name,\n        )",
+        ),
+        ("from multiprocessing.shared_memory import SharedMemory as Shm", "Shm(name)"),
+        ("from multiprocessing import shared_memory", "shared_memory.SharedMemory(name)"),
+        ("from multiprocessing import shared_memory as sm", "sm.SharedMemory(name)"),
+        ("import multiprocessing.shared_memory", "multiprocessing.shared_memory.SharedMemory(name)"),
+    ],
+)
+def test_an_attach_becomes_the_runtimes(tmp_path: Path, imported: str, call: str) -> None:
+    line, made = "from multiprocessing.shared_memory import SharedMemory", "SharedMemory(name, True, 8)"
+    maker = call.partition("(")[0]
+    text = ATTACH.replace(line, imported).replace(made, f"{maker}(name, True, 8)")
+    before = text.replace("SharedMemory(name{0})", call)
+    after = attached_in(tmp_path, before)
+    assert ast.parse(after)
+    assert "return attach(name)\n" in after
+    assert after.count("import attach") == 1
+    assert after.replace("from rslint_runtime import attach\n", "").replace("attach(name)", call) == before
+    assert attached_in(tmp_path, after) == after
+
+
+def test_the_projects_own_copy_of_the_runtime_is_imported(tmp_path: Path) -> None:
+    pyproject = f'{RUNTIME}runtime-module = "ours.rank_safety"\n'
+    assert "from ours.rank_safety import attach\n" in attached_in(tmp_path, ATTACH.format(""), pyproject)
+
+
+def test_where_every_python_knows_it_track_false_is_safe_in_either_style(tmp_path: Path) -> None:
+    after = attached_in(tmp_path, ATTACH.format(""), f'{RUNTIME}target-version = "3.13"\n')
+    assert after == ATTACH.format(", track=False")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("RANK =", "def attach(): ...\n\n\nRANK ="),
+        ("RANK =", "from hooks import attach\n\nRANK ="),
+        ("RANK =", "from hooks import *\n\nRANK ="),
+        ("def table(name):", "def table(name, attach=True):"),
+        ("RANK =", "class Own(SharedMemory):\n    pass\n\n\nRANK ="),
+        ("RANK =", "def known(shm):\n    return isinstance(shm, (bytes, SharedMemory))\n\n\nRANK ="),
+        ("RANK =", "def known(shm):\n    return type(shm) is SharedMemory\n\n\nRANK ="),
+        ("RANK =", "def file_of(shm):\n    return shm._fd\n\n\nRANK ="),
+        ("SharedMemory(name{0})", "SharedMemory(name, size=SIZES[name])"),
+        ("SharedMemory(name{0})", "SharedMemory(**{{'name': name}})"),
+        ("SharedMemory(name{0})", "SharedMemory(\n            name  # the table\n        )"),
+    ],
+    ids=[
+        "a function", "an import", "a star", "a parameter", "a subclass", "isinstance", "type", "private", "a size",
+        "keywords", "a comment",
+    ],
+)  # fmt: skip
+def test_where_the_runtimes_attach_may_not_do_as_well_it_is_not_offered(old: str, new: str) -> None:
+    text = ATTACH.replace(old, new).format("")
+    assert text != ATTACH.format("")
+    assert not is_offered(text)
+
+
+def test_a_method_of_that_name_is_no_hindrance() -> None:
+    assert is_offered(ATTACH.format(""))
+    assert is_offered(ATTACH.format("") + "\n\nclass Table:\n    def attach(self): ...\n")
+
+
+def is_offered(text: str) -> bool:
+    """Whether the attach in the handler can become the runtime's."""
+    (handler,) = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ExceptHandler)]
+    (call,) = [node for node in ast.walk(handler) if isinstance(node, ast.Call) and node.end_lineno]
+    place = Place(
+        "/p/m.py", call.lineno, call.col_offset + 1, call.end_lineno or 0, (call.end_col_offset or 0) + 1
+    )
+    finding = Finding("RS302", "n", Severity.WARNING, Confidence.HIGH, "m", place, "f", (1, 1))
+    return attached(text, finding, "rslint_runtime") is not None

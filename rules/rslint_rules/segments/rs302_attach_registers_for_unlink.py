@@ -23,11 +23,18 @@ try:
 except FileExistsError:
     shm = SharedMemory(name, track=False)  # Python 3.13
 ```
-Before Python 3.13, `resource_tracker.register` has to be kept from seeing the attach.
+Before Python 3.13, attach by what does not register, as `rslint_runtime.attach` does on every Python:
+```python
+except FileExistsError:
+    shm = attach(name)
+```
 
 ## Fix and its safety
-Safe where `target-version` (or `requires-python`) is 3.13 or newer: `track=False`. For an older one it is only shown,
-since there is no such argument.
+Safe where `target-version` (or `requires-python`) is 3.13 or newer: `track=False`. For an older one there is no such
+argument. With `fix-style = "runtime"` the call becomes `attach(name)` of the runtime library then: unsafe, for what it
+returns is used like a `SharedMemory` and is none, and outside of Linux it raises OSError. It is not offered in a module
+that derives from `SharedMemory`, tests for it, uses private attributes of it, or has another `attach`. Without that
+style `track=False` is shown and not applied.
 
 ## Known limits
 Children of one `multiprocessing` parent are handed its tracker, and attaching is harmless there. So a relation between
@@ -48,16 +55,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rslint.finding import Applicability, Confidence, Edit, Finding, Fix, Place, Related, Severity
+from rslint.finding import Confidence, Finding, Related, Severity
 from rslint.flow.analysis import Analysis
-from rslint.project.config import oldest_python
-from rslint.rule import FixRequest, Rule
+from rslint.rule import Rule
 from rslint.segments.analysis import segment_suspects
 from rslint.segments.tracking import TrackedAttach
 from rslint_rules.places import place, qualified_name
+from rslint_rules.segments.untracked import untracked
 
 CODE, NAME = "RS302", "attach-registers-for-unlink"
-UNTRACKED_SINCE = (3, 13)
 
 
 def check(analysis: Analysis) -> Iterable[Finding]:
@@ -89,27 +95,9 @@ def _finding(analysis: Analysis, attach: TrackedAttach) -> Finding:
         function=qualified_name(attach.function),
         noqa_rows=(attach.statement.row, attach.statement.end_row),
         related=tuple(related),
-        suggestion="attach with `track=False` (Python 3.13), or keep `resource_tracker.register` from seeing it",
+        suggestion="attach with `track=False` (Python 3.13), or by what does not register: `rslint_runtime.attach`",
         preview=not attach.relation,
     )
-
-
-def fix(request: FixRequest) -> Fix | None:
-    """`track=False` behind the last argument."""
-    place, rows = request.finding.place, request.source.rows
-    if place.end_row > len(rows):
-        return None
-    before = rows[place.end_row - 1][: place.end_column - 2].rstrip()
-    if rows[place.end_row - 1][place.end_column - 2 : place.end_column - 1] != ")" or not before:
-        return None
-    oldest = oldest_python(request.analysis.project.config)
-    known = oldest is not None and oldest >= UNTRACKED_SINCE
-    end = Place(place.filename, place.end_row, len(before) + 1, place.end_row, len(before) + 1)
-    content = " track=False" if before.endswith(",") else ", track=False"
-    message = "attach without the resource tracker"
-    if not known:
-        message += ": for Python 3.13 and newer (set target-version)"
-    return Fix(Applicability.SAFE if known else Applicability.DISPLAY, message, (Edit(end, content),))
 
 
 RULE = Rule(
@@ -118,6 +106,6 @@ RULE = Rule(
     summary="an attached segment is unlinked by the resource tracker of a process that did not make it",
     documentation=__doc__ or "",
     check=check,
-    fix=fix,
-    fix_summary="`track=False` (safe from Python 3.13 on, else shown)",
+    fix=untracked,
+    fix_summary="`track=False` (safe from Python 3.13 on, else shown), or `attach` of the runtime (unsafe)",
 )

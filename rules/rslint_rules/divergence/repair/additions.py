@@ -46,7 +46,11 @@ def _has_import(module: ast.Module, wanted: Import) -> bool:
 def import_edits(filename: str, text: str, module: ast.Module, wanted: Sequence[Import]) -> list[Edit]:
     """Edits that add the missing imports: the standard library's in order, others placed by libcst."""
     missing = [item for item in wanted if not _has_import(module, item)]
-    taken = names.bound(module.body)
+    # What a class binds in its body is no name of the module.
+    taken = {
+        *names.bound([node for node in module.body if not isinstance(node, ast.ClassDef)]),
+        *(node.name for node in module.body if isinstance(node, ast.ClassDef)),
+    }
     if any((item.alias or item.name or item.module) in taken for item in missing):
         raise NotCarriedOut("a name to import means something else in the module")
     standard = [item for item in missing if item.name is None and item.module in sys.stdlib_module_names]
