@@ -32,7 +32,7 @@ from rslint_runtime import (
     shared_flag,
     waiting,
 )
-from rslint_runtime.testing import Overtaken, Stuck, weak_memory
+from rslint_runtime.testing import Overtaken, Stuck, litmus, weak_memory
 
 Outcome = str
 Scenario = Callable[[Any], bool]
@@ -327,3 +327,30 @@ def test_without_any_single_fence_some_seed_goes_wrong(name: str, monkeypatch: p
     method = getattr(getattr(fence.module, fence.owner), fence.method)
     monkeypatch.setattr(method, "__code__", code_without(fence))
     assert any(outcome(NEEDED_IN[name], seed) != "right" for seed in SEEDS)
+
+
+# What needs no fence --------------------------------------------------------------------------------------------------
+
+# P0 is a reader, P1 the writer.
+ACKNOWLEDGED = """
+P0            | P1
+r1 = slot     | r2 = read
+{fence}       | {branch}
+read = 1      | slot = 1
+exists r1 == 1 and r2 == 1
+"""
+
+
+@pytest.mark.parametrize("model", ["sc", "x86", "arm"])
+@pytest.mark.parametrize("lock", ["semaphore", "mutex"])
+def test_between_the_look_at_acknowledgements_and_the_next_message_a_branch_is_enough(
+    model: str, lock: str
+) -> None:
+    """A reader never loads the message that the writer stores because this one has been acknowledged."""
+    program = ACKNOWLEDGED.format(fence="memory_fence", branch="branch r2")
+    assert not litmus(program, model, lock).observable
+
+
+def test_without_the_branch_or_without_the_readers_fence_arm_would_let_it() -> None:
+    assert litmus(ACKNOWLEDGED.format(fence="memory_fence", branch=""), "arm").observable
+    assert litmus(ACKNOWLEDGED.format(fence="", branch="branch r2"), "arm").observable
