@@ -123,7 +123,12 @@ def vllm_ring(cache: Path) -> Channel:
 
     def writer(readers: int) -> Writing:
         queue = module.MessageQueue(readers, readers, max_chunk_bytes=SLOT_BYTES, max_chunks=SLOTS)
-        return Writing(queue.enqueue, queue.export_handle(), lambda: None)
+
+        def close() -> None:
+            queue.buffer.shared_memory.unlink()
+            queue.buffer.is_creator = False  # or it would unlink it once more
+
+        return Writing(queue.enqueue, queue.export_handle(), close)
 
     def reader(_: int, handle: Any, rank: int) -> Receive:
         receive: Receive = module.MessageQueue.create_from_handle(handle, rank).dequeue

@@ -75,6 +75,7 @@ def echo(there: Channel, back: Channel, prepared: Any, control: Any) -> None:
     for _ in range(control.recv()):
         writing.send(receive())
     control.recv()
+    writing.close()
     os._exit(0)
 
 

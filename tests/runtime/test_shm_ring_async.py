@@ -14,11 +14,11 @@ from rslint_runtime import PeerDiedError, RingReader, RingWriter, ShmRing, SlowR
 
 
 @contextlib.asynccontextmanager
-async def ends(slots: int = 2) -> AsyncIterator[tuple[RingWriter, RingReader]]:
+async def ends(slots: int = 2, busy_seconds: float = 0.0002) -> AsyncIterator[tuple[RingWriter, RingReader]]:
     with (
         ShmRing.create(1, slots=slots, slot_bytes=128) as ring,
         ring.writer() as writer,
-        ring.reader(0) as reader,
+        ring.reader(0, busy_seconds=busy_seconds) as reader,
     ):
         yield writer, reader
 
@@ -107,7 +107,7 @@ def test_a_read_that_is_cancelled_when_its_message_comes_reads_it_or_leaves_it()
     """The message comes before, with or after the cancellation, in every order of the loop's turns."""
 
     async def attempt(turns: int) -> str:
-        async with ends() as (writer, reader):
+        async with ends(busy_seconds=60) as (writer, reader):
             task = asyncio.ensure_future(reader.receive_async())
             await asyncio.sleep(0)
             writer.write(b"message")

@@ -13,6 +13,7 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import cycle
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
@@ -31,7 +32,7 @@ from rslint_runtime import (
     shared_flag,
     waiting,
 )
-from rslint_runtime.testing import Overtaken, Stuck, weak_memory
+from rslint_runtime.testing import Overtaken, Stuck, litmus, weak_memory
 
 Outcome = str
 Scenario = Callable[[Any], bool]
@@ -217,11 +218,28 @@ SCENARIOS = (
 )
 
 
+def steady(_: float | None, watch: Callable[[], None] | None, *__: float, **___: bool) -> Iterator[float]:
+    """Pauses of a wait by count instead of by the clock, with a look for the dead and for who joins behind each."""
+    for pause in cycle((0, 0, 0.001)):
+        yield pause
+        if watch is not None:
+            watch()
+
+
 @pytest.fixture(autouse=True)
-def always_looking(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who waits looks for the dead and for who joins each time, whatever the clock says: a seed decides everything."""
+def no_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A seed decides everything."""
     monkeypatch.setattr(ring_writer, "_LOOK_SECONDS", 0)
-    monkeypatch.setattr(waiting, "_WATCH_SECONDS", 0)
+    monkeypatch.setattr(waiting, "_pauses", steady)
+
+
+def test_a_seed_decides_everything() -> None:
+    def accesses(seed: int) -> int:
+        with weak_memory(seed, most_accesses=30_000) as memory:
+            assert messages_arrive(memory)
+            return memory._accesses
+
+    assert [accesses(seed) for seed in range(5)] == [accesses(seed) for seed in range(5)]
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
@@ -309,3 +327,30 @@ def test_without_any_single_fence_some_seed_goes_wrong(name: str, monkeypatch: p
     method = getattr(getattr(fence.module, fence.owner), fence.method)
     monkeypatch.setattr(method, "__code__", code_without(fence))
     assert any(outcome(NEEDED_IN[name], seed) != "right" for seed in SEEDS)
+
+
+# What needs no fence --------------------------------------------------------------------------------------------------
+
+# P0 is a reader, P1 the writer.
+ACKNOWLEDGED = """
+P0            | P1
+r1 = slot     | r2 = read
+{fence}       | {branch}
+read = 1      | slot = 1
+exists r1 == 1 and r2 == 1
+"""
+
+
+@pytest.mark.parametrize("model", ["sc", "x86", "arm"])
+@pytest.mark.parametrize("lock", ["semaphore", "mutex"])
+def test_between_the_look_at_acknowledgements_and_the_next_message_a_branch_is_enough(
+    model: str, lock: str
+) -> None:
+    """A reader never loads the message that the writer stores because this one has been acknowledged."""
+    program = ACKNOWLEDGED.format(fence="memory_fence", branch="branch r2")
+    assert not litmus(program, model, lock).observable
+
+
+def test_without_the_branch_or_without_the_readers_fence_arm_would_let_it() -> None:
+    assert litmus(ACKNOWLEDGED.format(fence="memory_fence", branch=""), "arm").observable
+    assert litmus(ACKNOWLEDGED.format(fence="", branch="branch r2"), "arm").observable
