@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None, *, ends_process: bool = False) 
     sys.excepthook = _internal_error
     options = parse(sys.argv[1:] if arguments is None else arguments)
     options.ends_process = ends_process
-    command = {"check": _check, "explain": _explain, "rules": _rules}[options.command]
+    command = {"check": _check, "explain": _explain, "rules": _rules, "shim": _shim}[options.command]
     try:
         status = command(options)
         sys.stdout.flush()
@@ -94,6 +94,12 @@ def _rules(options: argparse.Namespace) -> int:
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     return NOTHING
+
+
+def _shim(options: argparse.Namespace) -> int:
+    from rslint.shim.command import shim
+
+    return shim(options)
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""The command line's options: what `rslint check`, `explain` and `rules` accept, and what stands for what."""
+"""The command line's options: what the commands accept, and what stands for what."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from pathlib import Path
 from rslint import __version__
 from rslint.project.config import CONFIDENCES
 
-COMMANDS = ("check", "explain", "rules")
+COMMANDS = ("check", "explain", "prove", "rules", "shim")
 FORMATS = ("full", "concise", "json")
 STDIN = "-"
 
 _EPILOG = """\
 Exit codes: 0 nothing left to report, 1 findings left (or --diff would change something),
 2 wrong use, an unusable configuration, or an internal error."""
+
+_SHIM_EPILOG = """\
+Exit codes: 0 written or current, 1 --check: outdated, changed by hand, not ours or missing, 2 wrong use."""
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -37,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("-V", "--version", action="version", version=f"rslint {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{check,explain,rules}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar=f"{{{','.join(COMMANDS)}}}")
     _add_check(
         commands.add_parser(
             "check",
@@ -50,7 +53,28 @@ def _parser() -> argparse.ArgumentParser:
     explain = commands.add_parser("explain", help="print the page of one rule", allow_abbrev=False)
     explain.add_argument("code", metavar="CODE", help="a code or a name, for example RS101")
     commands.add_parser("rules", help="list all installed rules", allow_abbrev=False)
+    _add_shim(
+        commands.add_parser(
+            "shim",
+            help="the runtime library as one file of the project",
+            description="Write the runtime library into a project as one file, or tell whether such a file is current.",
+            epilog=_SHIM_EPILOG,
+            allow_abbrev=False,
+        )
+    )
     return parser
+
+
+def _add_shim(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--vendor", type=Path, metavar="PATH", help="write the library there, or renew it")
+    parser.add_argument("--check", type=Path, nargs="?", const=True, metavar="PATH",
+                        help="write nothing; say whether the file is what this rslint would write")  # fmt: skip
+    parser.add_argument("--parts", type=_codes, default=(), metavar="PARTS",
+                        help="only these parts and what they need: modules of the library, or names that they export, "
+                        "separated by commas [default: all, or those that the file has]")  # fmt: skip
+    parser.add_argument(
+        "--force", action="store_true", help="overwrite a file that is not ours or was changed"
+    )
 
 
 def _add_check(parser: argparse.ArgumentParser) -> None:
