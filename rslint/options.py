@@ -12,12 +12,15 @@ from rslint.project.config import CONFIDENCES
 
 COMMANDS = ("check", "explain", "prove", "rules", "shim")
 FORMATS = ("full", "concise", "json")
+PROOF_FORMATS = ("full", "json")
 STDIN = "-"
 
 _EPILOG = """\
 Exit codes: 0 nothing left to report, 1 findings left (or --diff would change something),
 2 wrong use, an unusable configuration, or an internal error."""
 
+_PROVE_EPILOG = """\
+Exit codes: 0 everything holds, 1 something is unproven, 2 wrong use, or torch or rslint-runtime is not installed."""
 _SHIM_EPILOG = """\
 Exit codes: 0 written or current, 1 --check: outdated, changed by hand, not ours or missing, 2 wrong use."""
 
@@ -52,6 +55,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     explain = commands.add_parser("explain", help="print the page of one rule", allow_abbrev=False)
     explain.add_argument("code", metavar="CODE", help="a code or a name, for example RS101")
+    _add_prove(
+        commands.add_parser(
+            "prove",
+            help="show the bugs of fixtures, and that their fixes hold",
+            description="For each case: show the bug, make the fix, run the fixed program under the same conditions.",
+            epilog=_PROVE_EPILOG,
+            allow_abbrev=False,
+        )
+    )
     commands.add_parser("rules", help="list all installed rules", allow_abbrev=False)
     _add_shim(
         commands.add_parser(
@@ -63,6 +75,17 @@ def _parser() -> argparse.ArgumentParser:
         )
     )
     return parser
+
+
+def _add_prove(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "what", nargs="*", default=[], metavar="CODE|PATH",
+        help="only cases of these codes or prefixes; cases in these folders instead of the fixtures that come with "
+        "rslint [default: those fixtures, of every code that offers a fix]",
+    )  # fmt: skip
+    parser.add_argument("--diff", action="store_true", help="print the fixes too")
+    parser.add_argument("--output-format", choices=PROOF_FORMATS, default="full", help="[default: full]")
+    parser.add_argument("-j", "--jobs", type=_jobs, metavar="N", help="processes [default: one per CPU]")
 
 
 def _add_shim(parser: argparse.ArgumentParser) -> None:
