@@ -15,6 +15,7 @@ from rslint.finding import Applicability, Finding
 from rslint.fix import SAFE_AND_UNSAFE, SAFE_ONLY, fix_until_stable
 from rslint.project.discover import Request
 from rslint.proof.case import BUG, FIXED, Case
+from rslint.registry import load_rules, rule_named
 from rslint.run import RunRequest, RunResult, check
 
 MARK = re.compile(rb"[ \t]*# (?:expect|todo-miss|todo-false): RS\d{3}(?:, RS\d{3})*[ \t]*$", re.MULTILINE)
@@ -46,15 +47,16 @@ def unmarked(program: bytes) -> bytes:
 def fix_of(case: Case) -> Fixing:
     """Make the fix of bug.py in a project of its own: what the case's code is offered, and all that goes with it."""
     before = unmarked((case.folder / BUG).read_bytes())
-    settings = case.fix.settings if case.fix is not None else {}
+    settings = _settings(case)
     with tempfile.TemporaryDirectory(prefix="rslint-prove-") as folder:
         subject = Path(folder).resolve() / BUG
         subject.write_bytes(before)
         found = findings_of(subject, settings)
         offered = {_applicability(finding) for finding in found if finding.code == case.code}
-        applicability = _strongest(offered)
+        applicability = _weakest(offered)
         stated = case.fix.applicability if case.fix is not None else applicability
-        if applicability != stated:
+        if case.fix is not None and offered != {stated}:
+            applicability = ", ".join(sorted(offered)) or "no finding"
             return Fixing(
                 "not as stated", applicability, None, f"case.toml says {stated}, {applicability} is offered\n"
             )
@@ -65,6 +67,13 @@ def fix_of(case: Case) -> Fixing:
     if any(finding.code == case.code for finding in left):
         return Fixing("not repaired", applicability, after, _diff(before, after, BUG, "after the fix"))
     return _compared(case, applicability, before, after)
+
+
+def _settings(case: Case) -> dict[str, Any]:
+    """The keys of `[tool.rslint]` that the fix is made with; a rule in preview is turned on."""
+    rule = rule_named(load_rules(), case.code)
+    preview = {"preview": True} if rule is not None and rule.preview else {}
+    return {**preview, **(case.fix.settings if case.fix is not None else {})}
 
 
 def findings_of(subject: Path, settings: Mapping[str, Any] | None = None) -> tuple[Finding, ...]:
@@ -107,10 +116,10 @@ def _applicability(finding: Finding) -> str:
     return "none" if finding.fix is None else finding.fix.applicability.value
 
 
-def _strongest(offered: set[str]) -> str:
-    """What is needed to have all of them applied; "none" where one finding is offered nothing."""
+def _weakest(offered: set[str]) -> str:
+    """What all findings are at least offered; "no finding" where there is none."""
     order = ("none", Applicability.DISPLAY.value, Applicability.UNSAFE.value, Applicability.SAFE.value)
-    return next((one for one in order if one in offered), "none")
+    return next((one for one in order if one in offered), "no finding")
 
 
 def _diff(before: bytes, after: bytes, old: str, new: str) -> str:

@@ -38,7 +38,7 @@ class Proof:
 def prove(case: Case) -> Proof:
     """Prove one case. The programs run from a copy of its folder, where fixed.py is what the fix made."""
     fix = fix_of(case)
-    with _copy(case.folder, fix.program) as folder:
+    with copied(case.folder, fix.program) as folder:
         bug = tuple(shown for one in case.of(BUG) for shown in demonstrate(case, one, folder))
         after = after_the_fix(case) if fix.program is not None else ()
         fixed = tuple(shown for one in after for shown in demonstrate(case, one, folder))
@@ -85,8 +85,8 @@ def _problem(case: Case, bug: Sequence[Shown], fix: Fixing, fixed: Sequence[Show
 
 
 @contextmanager
-def _copy(folder: Path, program: bytes | None) -> Iterator[Path]:
-    """A copy of the case's folder in which fixed.py is that program."""
+def copied(folder: Path, program: bytes | None = None) -> Iterator[Path]:
+    """A copy of a case's folder, in which fixed.py is that program where one is given."""
     with tempfile.TemporaryDirectory(prefix="rslint-prove-") as temporary:
         copy = Path(temporary).resolve() / folder.name
         shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("__pycache__"))

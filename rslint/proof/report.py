@@ -39,7 +39,7 @@ def _row(proof: Proof) -> tuple[str, ...]:
     fix = proof.fix
     offered = fix.applicability if fix.state == "golden" else f"{fix.applicability}, {fix.state}"
     if fix.state == "none offered":
-        offered = "shown only" if fix.applicability == "display" else "none"
+        offered = "shown only" if fix.applicability == "display" else fix.applicability
     failures = {one.file + str(one.conditions()) for one in proof.case.of("bug.py") if one.shows_a_failure()}
     shown = _ends([one for one in proof.bug if _failed(one)]) if failures else "not stated"
     return (proof.case.code, proof.case.name, shown, offered, _ends(proof.fixed) or "–", proof.verdict)
