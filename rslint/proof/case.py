@@ -5,7 +5,9 @@ docs/fixtures.md describes the format for users.
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -18,6 +20,8 @@ else:
     import tomli as tomllib
 
 BUG, FIXED = "bug.py", "fixed.py"
+MOST_RANKS = 128
+_ENTRY = re.compile(r"[^:]+\.py:[A-Za-z_]\w*$")
 ApplicabilityName = Literal["safe", "unsafe", "display", "none"]
 
 
@@ -170,8 +174,26 @@ def read_case(folder: Path) -> Case:
     except msgspec.ValidationError as error:
         raise CaseError(f"{path}: {error}; docs/fixtures.md has the keys of a case") from None
     demonstrations = (*stated.run, *stated.explore, *stated.weak_memory, *stated.check)
-    for one in demonstrations:
-        # fixed.py need not be written: it is what the fix makes.
-        if one.file != FIXED and not (folder / one.file).is_file():
-            raise CaseError(f"{path}: [[{one.kind}]]: there is no {one.file} beside it")
+    for problem in (
+        *_problems(stated.world_sizes),
+        *(each for one in demonstrations for each in _wrong(one, folder)),
+    ):
+        raise CaseError(f"{path}: {problem}")
     return Case(folder, stated.code, stated.reason, stated.world_sizes, stated.fix, demonstrations)
+
+
+def _problems(world_sizes: tuple[int, ...]) -> Iterator[str]:
+    if not world_sizes or not all(1 <= size <= MOST_RANKS for size in world_sizes):
+        yield f"world_sizes: 1 to {MOST_RANKS} ranks fit on one machine; write for example [2, 3]"
+
+
+def _wrong(one: Demonstration, folder: Path) -> Iterator[str]:
+    """What the form of a table cannot say."""
+    # fixed.py need not be written: it is what the fix makes.
+    if one.file != FIXED and not (folder / one.file).is_file():
+        yield f"[[{one.kind}]]: there is no {one.file} beside it"
+    for entry in (getattr(one, key, "") for key in ("entry", "scenario", "cores")):
+        if entry and not _ENTRY.match(entry):
+            yield f"[[{one.kind}]]: {entry!r} names no function; write it as file.py:function"
+    if isinstance(one, Run) and one.world_sizes:
+        yield from _problems(one.world_sizes)

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from rslint.proof.case import BUG, Case, Checked, Demonstration, Explored, Ordered, Run
+from rslint.proof.case import BUG, Case, Checked, Demonstration, Explored, Ordered, Run, StatedFault
 from rslint.proof.fixing import findings_of, unmarked
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _run(one: Run, world_size: int, folder: Path) -> Shown:
     result = run_ranks(str(entry), world_size, faults=faults, args=args, timeout=one.timeout)
     problems = [
         *_other_than_stated(one, result),
-        *(f"{one.faults[at].target} was never called" for at in result.unfired),
+        *(_never_called(one.faults[at]) for at in result.unfired),
     ]
     found = "; ".join([_as_found(one, result), *problems])
     under = ", ".join([f"{world_size} ranks" if world_size > 1 else "1 rank", *map(_in_words, given)])
@@ -97,7 +97,7 @@ def _run(one: Run, world_size: int, folder: Path) -> Shown:
     return Shown(one.kind, one.file, under, _as_expected(one), found, not problems, 0.0, detail)
 
 
-def _given(fault: Any) -> dict[str, Any]:
+def _given(fault: StatedFault) -> dict[str, Any]:
     named = {"rank": fault.rank, "target": fault.target, "nth": fault.nth}
     named |= {key: getattr(fault, key) for key in ("raises", "message", "holds") if getattr(fault, key)}
     return named
@@ -111,6 +111,10 @@ def _in_words(fault: dict[str, Any]) -> str:
     )
     nth = f" (call {fault['nth']})" if fault["nth"] > 1 else ""
     return f"{fault['target']}{nth} {what} on rank {fault['rank']}"
+
+
+def _never_called(fault: StatedFault) -> str:
+    return f"{fault.target} was never called" + (f" {fault.nth} times" if fault.nth > 1 else "")
 
 
 def _as_expected(one: Run) -> str:

@@ -80,7 +80,7 @@ def _problem(case: Case, bug: Sequence[Shown], fix: Fixing, fixed: Sequence[Show
                 f"{shown.file} ({shown.under or shown.kind}): expected {shown.expected}, found {shown.found}"
             )
     if not fix.is_well:
-        return f"the fix: {fix.state}"
+        return f"the fix: {fix.state}" + (f": {fix.diff.strip()}" if fix.program is None else "")
     return ""
 
 
