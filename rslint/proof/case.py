@@ -173,7 +173,9 @@ def read_case(folder: Path) -> Case:
         raise CaseError(f"{path}: broken TOML: {error}") from None
     except msgspec.ValidationError as error:
         raise CaseError(f"{path}: {error}; docs/fixtures.md has the keys of a case") from None
-    demonstrations = (*stated.run, *stated.explore, *stated.weak_memory, *stated.check)
+    demonstrations: tuple[Demonstration, ...] = (
+        *stated.run, *stated.explore, *stated.weak_memory, *stated.check,
+    )  # fmt: skip
     for problem in (
         *_problems(stated.world_sizes),
         *(each for one in demonstrations for each in _wrong(one, folder)),

@@ -123,5 +123,5 @@ def _weakest(offered: set[str]) -> str:
 
 
 def _diff(before: bytes, after: bytes, old: str, new: str) -> str:
-    lines = [side.decode("utf-8", "replace").splitlines(keepends=True) for side in (before, after)]
-    return "".join(difflib.unified_diff(*lines, old, new))
+    one, other = (side.decode("utf-8", "replace").splitlines(keepends=True) for side in (before, after))
+    return "".join(difflib.unified_diff(one, other, old, new))
