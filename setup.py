@@ -1,4 +1,4 @@
-"""Puts the fixtures, which lie beside the packages, into the wheel: `rslint prove` runs them where rslint is installed."""
+"""Puts the fixtures, which lie beside the packages, into the wheel: `rslint prove` runs them where it is installed."""
 
 from __future__ import annotations
 

@@ -29,11 +29,11 @@ class CaseError(Exception):
     """A case that cannot be read; one line with the file, what is wrong, and the remedy."""
 
 
-class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A table of case.toml: an unknown key is an error."""
 
 
-class StatedFault(_Table):
+class StatedFault(_Table, frozen=True):
     """A fault as `rslint_runtime.testing.Fault` takes it, with names instead of functions and types."""
 
     rank: int
@@ -44,7 +44,7 @@ class StatedFault(_Table):
     holds: str = ""
 
 
-class Run(_Table):
+class Run(_Table, frozen=True):
     """`[[run]]`: a program on gloo ranks. `entry` is `file.py:function` where it is not `main` of the program; it is
     then called with the name of the program's module too. "ended" is "completed" or "failed": no rank waits."""
 
@@ -69,7 +69,7 @@ class Run(_Table):
         return (self.kind, self.faults, self.entry, self.world_sizes)
 
 
-class Explored(_Table):
+class Explored(_Table, frozen=True):
     """`[[explore]]`: every order of tasks or threads that so many surprises can bring about. `scenario` is
     `file.py:function`; the function takes the program's module and returns a `Scenario`."""
 
@@ -86,7 +86,7 @@ class Explored(_Table):
         return (self.kind, self.scenario, self.preemptions)
 
 
-class Ordered(_Table):
+class Ordered(_Table, frozen=True):
     """`[[weak_memory]]`: writer and readers as the cores of a CPU with a weak memory model. "wrong": with some seed a
     reader gets other messages than were sent, or none; "right": with no seed. `cores` is `file.py:function` where the
     program has not `SIZE`, `produce`, `consume` and `message`."""
@@ -105,7 +105,7 @@ class Ordered(_Table):
         return (self.kind, self.cores)
 
 
-class Checked(_Table):
+class Checked(_Table, frozen=True):
     """`[[check]]`: what rslint reports. `program = "unchanged"` says that its syntax tree is that of bug.py."""
 
     kind: ClassVar[str] = "check"
@@ -123,7 +123,7 @@ class Checked(_Table):
 Demonstration = Run | Explored | Ordered | Checked
 
 
-class StatedFix(_Table):
+class StatedFix(_Table, frozen=True):
     """`[fix]`: which fix rslint offers and why. `settings` are keys of `[tool.rslint]` that it is made with."""
 
     applicability: ApplicabilityName
@@ -131,7 +131,7 @@ class StatedFix(_Table):
     settings: dict[str, Any] = {}  # msgspec copies it
 
 
-class _CaseFile(_Table):
+class _CaseFile(_Table, frozen=True):
     code: str
     reason: str = ""
     world_sizes: tuple[int, ...] = (2,)
