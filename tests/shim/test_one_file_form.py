@@ -178,6 +178,13 @@ def test_any_parts_are_whole_minimal_and_lose_nothing(wanted: list[str]) -> None
     names_of(written(part))
 
 
+@given(at=st.integers(CARRIED_TEXT.index("\n") + 1, len(CARRIED_TEXT)), more=st.text(min_size=1, max_size=3))
+def test_a_file_to_which_anything_was_added_is_not_untouched(at: int, more: str) -> None:
+    header = header_of(CARRIED_TEXT[:at] + more + CARRIED_TEXT[at:])
+    assert header is not None
+    assert not header.untouched
+
+
 def test_a_part_can_be_asked_for_by_what_it_exports() -> None:
     whole = read(CARRIED_TEXT)
     assert parts_of(whole, ["memory_fence"]) == parts_of(whole, ["order"])
