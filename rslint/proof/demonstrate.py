@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -32,7 +32,8 @@ _numbers = itertools.count()
 @dataclass(frozen=True)
 class Shown:
     """What one demonstration came to. `under` says under which conditions, `expected` and `found` how it ended, in the
-    words of case.toml; `detail` is the harness's own report where it did not end as stated."""
+    words of case.toml; `detail` is the harness's own report where it did not end as stated. `shows_failure` says that
+    it is there to show a program that fails."""
 
     kind: str
     file: str
@@ -42,6 +43,7 @@ class Shown:
     as_stated: bool
     seconds: float
     detail: str = ""
+    shows_failure: bool = False
 
 
 def demonstrate(case: Case, one: Demonstration, folder: Path) -> Iterator[Shown]:
@@ -68,7 +70,8 @@ def _timed(carry_out: Callable[[], Shown], one: Demonstration) -> Shown:
         shown = Shown(
             one.kind, one.file, "", one_word(one), found, False, 0.0, f"{type(error).__name__}: {error}"
         )
-    return Shown(**{**vars(shown), "seconds": round(time.monotonic() - began, 3)})
+    seconds = round(time.monotonic() - began, 3)
+    return replace(shown, seconds=seconds, shows_failure=one.shows_a_failure())
 
 
 def one_word(one: Demonstration) -> str:

@@ -40,13 +40,15 @@ def _row(proof: Proof) -> tuple[str, ...]:
     offered = fix.applicability if fix.state == "golden" else f"{fix.applicability}, {fix.state}"
     if fix.state == "none offered":
         offered = "shown only" if fix.applicability == "display" else fix.applicability
-    failures = {one.file + str(one.conditions()) for one in proof.case.of("bug.py") if one.shows_a_failure()}
-    shown = _ends([one for one in proof.bug if _failed(one)]) if failures else "not stated"
-    return (proof.case.code, proof.case.name, shown, offered, _ends(proof.fixed) or "–", proof.verdict)
-
-
-def _failed(shown: Shown) -> bool:
-    return not shown.found.startswith(("completed", "right", "no findings")) or "astray" in shown.found
+    shown = _ends([one for one in proof.bug if one.shows_failure])
+    return (
+        proof.case.code,
+        proof.case.name,
+        shown or "not stated",
+        offered,
+        _ends(proof.fixed) or "–",
+        proof.verdict,
+    )
 
 
 def _ends(shown: Sequence[Shown]) -> str:
