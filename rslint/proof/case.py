@@ -34,14 +34,32 @@ class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class StatedFault(_Table, frozen=True):
-    """A fault as `rslint_runtime.testing.Fault` takes it, with names instead of functions and types."""
+    """A fault as `rslint_runtime.testing.Fault` takes it, with names instead of functions, types and signals."""
 
-    rank: int
-    target: str
-    nth: int = 1
-    raises: str = ""
-    message: str = ""
-    holds: str = ""
+    rank: int | tuple[int, ...] | Literal["every"]
+    target: str = ""
+    nth: int | tuple[int, ...] | Literal["every"] | msgspec.UnsetType = msgspec.UNSET
+    raises: str | msgspec.UnsetType = msgspec.UNSET
+    message: str | msgspec.UnsetType = msgspec.UNSET
+    holds: str | msgspec.UnsetType = msgspec.UNSET
+    delays: float | msgspec.UnsetType = msgspec.UNSET
+    kills: str | msgspec.UnsetType = msgspec.UNSET
+    returns: Any = msgspec.UNSET
+    until: str | msgspec.UnsetType = msgspec.UNSET
+    at: str | msgspec.UnsetType = msgspec.UNSET
+
+    def given(self) -> dict[str, Any]:
+        """What the case states of it."""
+        named = {name: getattr(self, name) for name in self.__struct_fields__}
+        return {name: value for name, value in named.items() if value is not msgspec.UNSET and value != ""}
+
+    @property
+    def deed(self) -> str:
+        """What it does: "raises" where nothing is stated."""
+        return next(
+            (name for name in ("raises", "holds", "delays", "kills", "returns") if name in self.given()),
+            "raises",
+        )
 
 
 class Run(_Table, frozen=True):
@@ -61,8 +79,9 @@ class Run(_Table, frozen=True):
 
     def shows_a_failure(self) -> bool:
         """Whether ranks wait for ever, segments go astray, or a rank ends by what nobody has injected."""
-        injected = any(not fault.holds for fault in self.faults)
-        ended = self.outcome in ("completed", "ended") or (self.outcome == "failed" and injected)
+        deeds = {fault.deed for fault in self.faults}
+        ended = self.outcome in ("completed", "ended") or (self.outcome == "failed" and "raises" in deeds)
+        ended = ended or (self.outcome == "peer_died" and "kills" in deeds)
         return not ended or bool(self.astray) or bool(self.raises)
 
     def conditions(self) -> tuple[object, ...]:

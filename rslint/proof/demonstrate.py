@@ -8,6 +8,7 @@ import importlib.util
 import io
 import itertools
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -85,39 +86,38 @@ def one_word(one: Demonstration) -> str:
 def _run(one: Run, world_size: int, folder: Path) -> Shown:
     from rslint_runtime.testing import Fault, run_ranks
 
-    given = [_given(fault) for fault in one.faults]
     entry = folder / one.entry if one.entry else f"{folder / one.file}:main"
     args = (Path(one.file).stem,) if one.entry else ()
-    faults = [Fault(**fault) for fault in given]
+    faults = [Fault(**_arguments(fault)) for fault in one.faults]
     result = run_ranks(str(entry), world_size, faults=faults, args=args, timeout=one.timeout)
     problems = [
         *_other_than_stated(one, result),
         *(_never_called(one.faults[at]) for at in result.unfired),
     ]
     found = "; ".join([_as_found(one, result), *problems])
-    under = ", ".join([f"{world_size} ranks" if world_size > 1 else "1 rank", *map(_in_words, given)])
+    under = ", ".join([f"{world_size} ranks" if world_size > 1 else "1 rank", *map(_in_words, one.faults)])
     detail = result.report() if problems else ""
     return Shown(one.kind, one.file, under, _as_expected(one), found, not problems, 0.0, detail)
 
 
-def _given(fault: StatedFault) -> dict[str, Any]:
-    named = {"rank": fault.rank, "target": fault.target, "nth": fault.nth}
-    named |= {key: getattr(fault, key) for key in ("raises", "message", "holds") if getattr(fault, key)}
-    return named
+def _arguments(fault: StatedFault) -> dict[str, Any]:
+    """A fault's arguments, with a signal for its name."""
+    given = fault.given()
+    return given | ({"kills": signal.Signals[given["kills"]]} if "kills" in given else {})
 
 
-def _in_words(fault: dict[str, Any]) -> str:
-    what = (
-        f"is held by {fault['holds']}"
-        if "holds" in fault
-        else f"raises {fault.get('raises', 'RuntimeError')}"
-    )
-    nth = f" (call {fault['nth']})" if fault["nth"] > 1 else ""
-    return f"{fault['target']}{nth} {what} on rank {fault['rank']}"
+def _in_words(fault: StatedFault) -> str:
+    """`Client.get raises OSError on rank 0 (nth = 2)`."""
+    given = fault.given()
+    done = f"{fault.deed} {given.pop(fault.deed, 'RuntimeError')}"
+    where = f"on rank {given.pop('rank')}"
+    rest = ", ".join(f"{name} = {value}" for name, value in given.items() if name != "target" and value != 1)
+    return f"{fault.target} {done} {where}" + (f" ({rest})" if rest else "")
 
 
 def _never_called(fault: StatedFault) -> str:
-    return f"{fault.target} was never called" + (f" {fault.nth} times" if fault.nth > 1 else "")
+    nth = fault.given().get("nth", 1)
+    return f"{fault.target} was never called" + (f" (nth = {nth})" if nth != 1 else "")
 
 
 def _as_expected(one: Run) -> str:

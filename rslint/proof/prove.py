@@ -51,7 +51,7 @@ def after_the_fix(case: Case) -> tuple[Demonstration, ...]:
     """What the fixed program is put through: what case.toml states for it, and the conditions under which the bug was
     shown, where nothing is stated for them."""
     stated = case.of(FIXED)
-    known = {one.conditions() for one in stated}
+    known = [one.conditions() for one in stated]
     return (*stated, *(_repaired(one) for one in case.of(BUG) if one.conditions() not in known))
 
 
@@ -61,7 +61,8 @@ def _repaired(one: Demonstration) -> Demonstration:
         if not one.shows_a_failure():
             return msgspec.structs.replace(one, file=FIXED)
         astray = None if one.astray is None else 0
-        outcome = "ended" if any(not fault.holds for fault in one.faults) else "completed"
+        deeds = {fault.deed for fault in one.faults}
+        outcome = "peer_died" if "kills" in deeds else "ended" if "raises" in deeds else "completed"
         return msgspec.structs.replace(one, file=FIXED, outcome=outcome, raises="", astray=astray)
     if isinstance(one, Explored):
         return msgspec.structs.replace(one, file=FIXED, outcome="completed")

@@ -28,7 +28,10 @@ def twins() -> list[Any]:
         for one in case.demonstrations:
             if one.file not in (BUG, FIXED):
                 faults = one.faults if isinstance(one, Run) else ()
-                met = "-".join(f"{fault.target}.{fault.nth}@{fault.rank}" for fault in faults) or "no-fault"
+                met = (
+                    "-".join(f"{fault.target}.{fault.given().get('nth', 1)}@{fault.rank}" for fault in faults)
+                    or "no-fault"
+                )
                 found.append(pytest.param(case, one, id=f"{name}-{Path(one.file).stem}-{met}"))
     return found
 

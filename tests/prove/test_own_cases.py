@@ -124,7 +124,7 @@ def test_without_a_golden_file_the_fix_is_shown_and_run(proofs: dict[str, dict[s
     [
         ("other-golden-file", "the fix: differs"),
         ("does-not-hang", "bug.py (2 ranks): expected deadlock, found completed; not deadlock"),
-        ("fault-that-never-fires", "Client.get was never called 7 times"),
+        ("fault-that-never-fires", "Client.get was never called (nth = 7)"),
         ("shows-nothing", "case.toml states no demonstration in which bug.py fails"),
         ("offers-more", "the fix: not as stated: case.toml says unsafe, safe is offered"),
         ("no-such-function", "has no function"),
