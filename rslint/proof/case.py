@@ -188,7 +188,7 @@ def read_case(folder: Path) -> Case:
         stated = msgspec.convert(tomllib.loads(path.read_bytes().decode("utf-8")), _CaseFile)
     except OSError as error:
         raise CaseError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CaseError(f"{path}: broken TOML: {error}") from None
     except msgspec.ValidationError as error:
         raise CaseError(f"{path}: {error}; docs/fixtures.md has the keys of a case") from None
@@ -211,7 +211,7 @@ def _problems(world_sizes: tuple[int, ...]) -> Iterator[str]:
 def _wrong(one: Demonstration, folder: Path) -> Iterator[str]:
     """What the form of a table cannot say."""
     # fixed.py need not be written: it is what the fix makes.
-    if one.file != FIXED and not (folder / one.file).is_file():
+    if one.file != FIXED and not (Path(one.file).name == one.file and (folder / one.file).is_file()):
         yield f"[[{one.kind}]]: there is no {one.file} beside it"
     for entry in (getattr(one, key, "") for key in ("entry", "scenario", "cores")):
         if entry and not _ENTRY.match(entry):

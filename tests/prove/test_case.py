@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from rslint.proof.case import BUG, FIXED, Case, Explored, Ordered, Run, StatedFault
+from rslint.proof.case import BUG, FIXED, Case, CaseError, Explored, Ordered, Run, StatedFault, read_case
 from rslint.proof.prove import after_the_fix
 
 RAISES = StatedFault(rank=0, target="fetch", raises="OSError")
@@ -67,3 +69,44 @@ def test_what_is_stated_for_the_fixed_program_stands() -> None:
     stated = Run(file=FIXED, outcome="failed", faults=(RAISES,))
     bug = Run(file=BUG, outcome="deadlock", faults=(RAISES,))
     assert after_the_fix(Case(Path("/case"), "RS101", "", (2,), None, (bug, stated))) == (stated,)
+
+
+LINES = [
+    'code = "RS101"',
+    "world_sizes = [2]",
+    "[fix]",
+    'applicability = "safe"',
+    "[[run]]",
+    "[[explore]]",
+    "[[weak_memory]]",
+    "[[check]]",
+    'file = "bug.py"',
+    'file = "../bug.py"',
+    'outcome = "completed"',
+    'faults = [{rank = 0, target = "f"}]',
+    'entry = "bug.py"',
+    'scenario = "bug.py:f"',
+    "findings = []",
+]
+
+
+def read(folder: Path) -> Case | str:
+    """The case, or why it cannot be read."""
+    try:
+        return read_case(folder)
+    except CaseError as error:
+        return str(error)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=st.one_of(st.text(), st.lists(st.sampled_from(LINES), unique=True).map("\n".join)))
+def test_any_text_is_a_case_or_one_line_that_says_why_not(tmp_path: Path, text: str) -> None:
+    (tmp_path / "bug.py").touch()
+    (tmp_path / "case.toml").write_text(text, encoding="utf-8", errors="surrogatepass", newline="")
+    found = read(tmp_path)
+    if isinstance(found, str):
+        assert found.startswith(f"{tmp_path / 'case.toml'}: ")
+        assert len(found.splitlines()) == 1
+    else:
+        assert found.code == "RS101"
+        assert all(one.file == BUG for one in found.demonstrations)
