@@ -44,37 +44,34 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-V", "--version", action="version", version=f"rslint {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar=f"{{{','.join(COMMANDS)}}}")
-    _add_check(
-        commands.add_parser(
-            "check",
-            help="check files and folders (the default command)",
-            epilog=_EPILOG,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
-    )
-    explain = commands.add_parser("explain", help="print the page of one rule", allow_abbrev=False)
+    _add_check(_command(commands, "check", "check files and folders (the default command)", epilog=_EPILOG))
+    explain = _command(commands, "explain", "print the page of one rule")
     explain.add_argument("code", metavar="CODE", help="a code or a name, for example RS101")
-    _add_prove(
-        commands.add_parser(
-            "prove",
-            help="show the bugs of fixtures, and that their fixes hold",
-            description="For each case: show the bug, make the fix, run the fixed program under the same conditions.",
-            epilog=_PROVE_EPILOG,
-            allow_abbrev=False,
-        )
-    )
-    commands.add_parser("rules", help="list all installed rules", allow_abbrev=False)
-    _add_shim(
-        commands.add_parser(
-            "shim",
-            help="the runtime library as one file of the project",
-            description="Write the runtime library into a project as one file, or tell whether such a file is current.",
-            epilog=_SHIM_EPILOG,
-            allow_abbrev=False,
-        )
-    )
+    what = "For each case: show the bug, make the fix, run the fixed program under the same conditions."
+    text = "show the bugs of fixtures, and that their fixes hold"
+    _add_prove(_command(commands, "prove", text, description=what, epilog=_PROVE_EPILOG))
+    _command(commands, "rules", "list all installed rules")
+    what = "Write the runtime library into a project as one file, or tell whether such a file is current."
+    text = "the runtime library as one file of the project"
+    _add_shim(_command(commands, "shim", text, description=what, epilog=_SHIM_EPILOG))
     return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    text: str,
+    description: str | None = None,
+    epilog: str | None = None,
+) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name,
+        help=text,
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
 
 
 def _add_prove(parser: argparse.ArgumentParser) -> None:
