@@ -110,7 +110,8 @@ def _in_words(fault: StatedFault) -> str:
     """`Client.get raises OSError on rank 0 (nth = 2)`."""
     given = fault.given()
     done = f"{fault.deed} {given.pop(fault.deed, 'RuntimeError')}"
-    where = f"on rank {given.pop('rank')}"
+    rank = given.pop("rank")
+    where = "on every rank" if rank == "every" else f"on rank {rank}"
     rest = ", ".join(f"{name} = {value}" for name, value in given.items() if name != "target" and value != 1)
     return f"{fault.target} {done} {where}" + (f" ({rest})" if rest else "")
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 WIDTH = 110
 _SECTION = re.compile(r"^# ==== (?P<name>[a-z_]+) =*$", re.MULTILINE)
 _VERSION_LINE = re.compile(
-    r"^# rslint-runtime (?P<version>\S+) in one file \(sha256 (?P<digest>[0-9a-f]{16})\): (?P<parts>[a-z_, ]+)$"
+    r"^# rslint-runtime (?P<version>\S+) in one file \(sha256 (?P<digest>[0-9a-f]{16})\)$"
 )
 _TYPE_TEXT = re.compile(r"^[A-Za-z_][\w.]*(?:\[[\w., \[\]|]*\])?$")
 _NOTE = """\
@@ -73,7 +73,7 @@ class OneFile:
 
 @dataclass(frozen=True)
 class Header:
-    """The first line of a vendored file. `untouched` says that its digest is that of what follows."""
+    """What a vendored file says of itself. `untouched`: the digest in its first line is that of what follows."""
 
     version: str
     parts: tuple[str, ...]
@@ -179,8 +179,7 @@ def written(file: OneFile) -> str:
         "\n\n".join(sections),
     ]
     body = "\n".join(piece for piece in pieces if piece)
-    names = ", ".join(section.name for section in file.sections)
-    return f"# rslint-runtime {file.version} in one file (sha256 {_digest(body)}): {names}\n{body}"
+    return f"# rslint-runtime {file.version} in one file (sha256 {_digest(body)})\n{body}"
 
 
 def _digest(text: str) -> str:
@@ -216,12 +215,13 @@ def _import_lines(imports: Sequence[Import]) -> str:
 
 
 def header_of(text: str) -> Header | None:
-    """What the first line says; None when it is not ours."""
+    """What the file says of itself; None when its first line is not ours."""
     first, _, body = text.partition("\n")
     found = _VERSION_LINE.match(first)
     if found is None:
         return None
-    return Header(found["version"], tuple(found["parts"].split(", ")), found["digest"] == _digest(body))
+    parts = tuple(start["name"] for start in _SECTION.finditer(body))
+    return Header(found["version"], parts, found["digest"] == _digest(body))
 
 
 def read(text: str) -> OneFile:

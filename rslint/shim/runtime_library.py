@@ -1,4 +1,4 @@
-# rslint-runtime 0.1.0 in one file (sha256 d8bda0d14119ea01): collectives, order
+# rslint-runtime 0.1.0 in one file (sha256 b0557b397ecff7c7)
 # Written by `rslint shim --vendor`. Change nothing here by hand: the same command renews this file, and
 # `rslint shim --check` tells whether it is current.
 # fmt: off
@@ -373,6 +373,9 @@ def _filled(error: PeerError, original: BaseException | None, failure: _Failure)
 #   giving it back one with release. By Arm's published model an earlier store may sink into the pair from above and a
 #   later one rise into it from below, and the two may meet there and swap. A second pair keeps them apart.
 # - CPython 3.13.1 and later: the lock is a `PyMutex`, whose atomic operations are sequentially consistent. One pair.
+#
+# `rslint_runtime.testing.litmus` decides these questions from the models; tests/runtime/test_litmus.py asks it whether
+# the pairs taken here suffice, and whether one less would.
 #
 # Sources: Arm Architecture Reference Manual for A-profile, B2.3; CPython, Python/thread_pthread.h and Python/lock.c.
 

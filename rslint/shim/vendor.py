@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Literal
 
 from rslint.replace import replace_file
-from rslint.shim.one_file_form import FormError, OneFile, header_of, parts_of, read, written
+from rslint.shim.one_file_form import FormError, Header, OneFile, header_of, parts_of, read, written
 
 CARRIED = Path(__file__).with_name("runtime_library.py")
+PARTS_NAMED = 5
 State = Literal["current", "outdated", "changed", "foreign", "missing"]
 
 
@@ -66,16 +67,19 @@ def state_of(path: Path, parts: Sequence[str] = ()) -> Vendored:
     try:
         wanted = library(parts or header.parts)
     except VendorError:
-        what = f"rslint-runtime {header.version} had other parts ({', '.join(header.parts)})"
+        what = f"{_described(header)} had other parts"
         return Vendored(path, "outdated", f"{path}: outdated: {what}; {renew}")
     if text != written(wanted):
-        what = f"rslint-runtime {header.version} ({', '.join(header.parts)})"
+        what = _described(header)
         return Vendored(
             path, "outdated", f"{path}: outdated: it is {what} and not what this rslint writes; {renew}"
         )
-    return Vendored(
-        path, "current", f"{path}: current: rslint-runtime {header.version} ({', '.join(header.parts)})"
-    )
+    return Vendored(path, "current", f"{path}: current: {_described(header)}")
+
+
+def _described(header: Header) -> str:
+    parts = ", ".join(header.parts) if len(header.parts) <= PARTS_NAMED else f"{len(header.parts)} parts"
+    return f"rslint-runtime {header.version} ({parts})"
 
 
 def vendor(path: Path, parts: Sequence[str] = (), *, force: bool = False) -> Vendored:
