@@ -12,6 +12,7 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 WIDTH = 110
 _SECTION = re.compile(r"^# ==== (?P<name>[a-z_]+) =*$", re.MULTILINE)
@@ -83,6 +84,7 @@ class Header:
 # Names -----------------------------------------------------------------------------------------------------
 
 
+@cache
 def defined(text: str) -> frozenset[str]:
     """The names that a section binds at its top level, those in its `if` and `try` statements included."""
     return frozenset(_bound(ast.parse(text).body))
@@ -109,6 +111,7 @@ def _bound_inside(node: ast.AST) -> Iterator[str]:
             yield from _bound_inside(child)
 
 
+@cache
 def used(text: str) -> frozenset[str]:
     """Every name that a section mentions; a text that looks like a type (`cast("Ring", ...)`) mentions it too."""
     names: set[str] = set()

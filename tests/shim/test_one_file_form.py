@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rslint.shim.generate import generated, joined
@@ -162,6 +162,7 @@ def test_a_type_written_as_text_is_a_use_and_prose_is_none() -> None:
     assert "word" not in used('raise ValueError("a word or two")')
 
 
+@settings(max_examples=25)
 @given(wanted=st.lists(st.sampled_from(PARTS), min_size=1, unique=True))
 def test_any_parts_are_whole_minimal_and_lose_nothing(wanted: list[str]) -> None:
     whole = read(CARRIED_TEXT)
