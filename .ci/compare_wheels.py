@@ -10,18 +10,18 @@ import sys
 import zipfile
 from pathlib import Path
 
-# The folders whose files a wheel holds; what stands before a package's name is cut off.
+# The folders whose files a wheel holds, and where they lie in it.
 PACKAGES = {
-    "rslint": ("rslint/", "rules/rslint_rules/"),
-    "rslint_runtime": ("runtime_shim/rslint_runtime/",),
+    "rslint": {"rslint/": "rslint/", "rules/rslint_rules/": "rslint_rules/", "fixtures/": "rslint/fixtures/"},
+    "rslint_runtime": {"runtime_shim/rslint_runtime/": "rslint_runtime/"},
 }
 
 
-def in_the_tree(folders: tuple[str, ...], tree: Path) -> set[str]:
+def in_the_tree(folders: dict[str, str], tree: Path) -> set[str]:
     listed = subprocess.run(["git", "ls-files"], cwd=tree, capture_output=True, text=True, check=True)
     return {
-        name[len(folder.rstrip("/").rpartition("/")[0]) :].lstrip("/")
-        for folder in folders
+        inside + name[len(folder) :]
+        for folder, inside in folders.items()
         for name in listed.stdout.splitlines()
         if name.startswith(folder)
     }

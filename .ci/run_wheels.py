@@ -1,10 +1,13 @@
-"""Install the wheels under each interpreter, repeat the run on the fixtures in an empty folder, compare the JSON.
+"""Install the wheels under each interpreter, and run in an empty folder what they hold.
 
     python .ci/run_wheels.py WHEELS WORK PYTHON3.11 PYTHON3.10 PYTHON3.12 PYTHON3.13
 
 WORK/copy is a copy of the tree. The reference is what the running interpreter, which has the project installed,
-reports; an empty name is an interpreter that was not found. Under 3.10, 3.12 and 3.13 the analyzer's tests run too,
-from a folder that has the tests but not the packages, so that what they import is what the wheel holds.
+reports on the fixtures; an empty name is an interpreter that was not found. Under each the same findings are
+reported, and `rslint shim` writes a file that can be imported with nothing else installed. Under 3.11 `rslint prove`
+runs a sample of the fixtures that the wheel holds (the tests prove all of them); torch is borrowed from the running
+interpreter. Under 3.10, 3.12 and 3.13 the analyzer's tests run too, from a folder that has the tests but not the
+packages, so that what they import is what the wheel holds.
 """
 
 from __future__ import annotations
@@ -14,20 +17,24 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 OTHERS = ("3.10", "3.12", "3.13")
 TEST_TOOLS = ("hypothesis", "pytest", "pytest-timeout", "pytest-xdist")
 ANALYZER_TESTS = ("project", "flow", "models", "rules", "faces", "fix", "packaging")
+PROVEN = ("RS206", "RS303", "RS402", "RS900")
 TESTED_WITH = ("tests", "fixtures", "docs", "README.md", "CHANGELOG.md", "pyproject.toml")
 
 
 def environment(python: str, folder: Path, wheels: Path, extras: tuple[str, ...] = ()) -> Path:
-    """A new virtual environment with both wheels, and no torch."""
-    subprocess.run([python, "-m", "venv", folder], check=True)
+    """A new virtual environment with both wheels, and no torch. One pip, this interpreter's, fills all of them."""
+    subprocess.run([python, "-m", "venv", "--without-pip", folder], check=True)
     found = sorted(str(wheel) for wheel in wheels.glob("*.whl"))
-    subprocess.run([folder / "bin/python", "-m", "pip", "install", "--quiet", *found, *extras], check=True)
+    pip = [sys.executable, "-m", "pip", "--python", folder / "bin/python", "install", "--quiet"]
+    subprocess.run([*pip, *found, *extras], check=True)
     return folder / "bin"
 
 
@@ -70,25 +77,72 @@ def run_tests(who: str, python: Path, folder: Path) -> None:
     print(f"{who}: the analyzer's tests passed in {time.monotonic() - began:.0f} s", flush=True)
 
 
+def must_end(command: list[str | Path], folder: Path, status: int, words: str = "") -> str:
+    """Run a command; what it printed, once it has ended with this status and said these words."""
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    if done.returncode != status or words not in done.stdout + done.stderr:
+        sys.exit(
+            f"{command}: exit {done.returncode}, not {status} with {words!r}: {done.stdout}{done.stderr[-2000:]}"
+        )
+    return done.stdout
+
+
+def vendor(who: str, tools: Path, folder: Path) -> None:
+    """The one-file form is written, current, and all that its importer needs."""
+    folder.mkdir()
+    must_end([tools / "rslint", "shim", "--vendor", "rank_safety.py"], folder, 0, "written: rslint-runtime")
+    must_end([tools / "rslint", "shim", "--check", "rank_safety.py"], folder, 0, "current")
+    program = "import rank_safety as r; r.memory_fence(); print(r.broadcast_result(lambda: 'it runs', src=0))"
+    must_end([tools / "python", "-S", "-E", "-c", program], folder, 0, "it runs")
+    print(f"{who}: the vendored file runs alone", flush=True)
+
+
+def prove(tools: Path, empty: Path) -> None:
+    """Without torch what needs none is proven, and the rest says what to install; with it a sample of the codes is."""
+    must_end([tools / "rslint", "prove", "RS900"], empty, 0, "proven")
+    must_end([tools / "rslint", "prove", "RS206"], empty, 2, "pip install torch")
+    (own,) = tools.parent.glob("lib/python*/site-packages")
+    (own / "torch_of_another_environment.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
+    began = time.monotonic()
+    command: list[str | Path] = [tools / "rslint", "prove", *PROVEN, "--output-format", "json"]
+    proofs = json.loads(must_end(command, empty, 0))
+    if not all(proof["folder"].startswith(str(own)) for proof in proofs):
+        sys.exit(f"rslint prove: not the fixtures of the wheel: {proofs[0]['folder']}")
+    proven = sum(proof["verdict"] == "proven" for proof in proofs)
+    print(
+        f"{len(proofs)} cases of {', '.join(PROVEN)}, {proven} proven, in {time.monotonic() - began:.0f} s",
+        flush=True,
+    )
+    if any(empty.iterdir()):
+        sys.exit(f"left behind: {[path.name for path in empty.iterdir()]}")
+
+
 def main(wheels: Path, work: Path, python: str, others: list[str]) -> None:
     empty = work / "empty"
     empty.mkdir()
     tested = without_the_packages(work / "copy", work / "tested")
+    found = {"3.11": python} | {
+        version: other for version, other in zip(OTHERS, others, strict=True) if other
+    }
+    for version in OTHERS:
+        if version not in found:
+            print(f"Python {version}: not found, not tested")
+
+    def installed(version: str) -> Path:
+        extras = TEST_TOOLS if version in OTHERS else ()
+        return environment(found[version], work / f"wheel-{version}", wheels, extras)
+
+    with ThreadPoolExecutor(len(found)) as pool:
+        tools = dict(zip(found, pool.map(installed, found), strict=True))
     wanted = findings(Path(sys.executable).with_name("rslint"), tested / "fixtures", empty)
-    installed = environment(python, work / "wheel-3.11", wheels)
-    must_agree(
-        "Python 3.11, from the wheels", findings(installed / "rslint", tested / "fixtures", empty), wanted
-    )
-    for version, other in zip(OTHERS, others, strict=True):
-        who = f"Python {version}"
-        if not other:
-            print(f"{who}: not found, not tested")
-            continue
-        installed = environment(other, work / f"wheel-{version}", wheels, TEST_TOOLS)
-        must_agree(
-            f"{who}, from the wheels", findings(installed / "rslint", tested / "fixtures", empty), wanted
-        )
-        run_tests(who, installed / "python", tested)
+    for version, folder in tools.items():
+        who = f"Python {version}, from the wheels"
+        must_agree(who, findings(folder / "rslint", tested / "fixtures", empty), wanted)
+        vendor(who, folder, work / f"vendored-{version}")
+    prove(tools["3.11"], empty)
+    for version in OTHERS:
+        if version in tools:
+            run_tests(f"Python {version}", tools[version] / "python", tested)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None, *, ends_process: bool = False) 
     sys.excepthook = _internal_error
     options = parse(sys.argv[1:] if arguments is None else arguments)
     options.ends_process = ends_process
-    command = {"check": _check, "explain": _explain, "rules": _rules}[options.command]
+    command = _COMMANDS[options.command]
     try:
         status = command(options)
         sys.stdout.flush()
@@ -94,6 +94,18 @@ def _rules(options: argparse.Namespace) -> int:
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     return NOTHING
+
+
+def _prove(options: argparse.Namespace) -> int:
+    from rslint.proof.command import prove
+
+    return prove(options)
+
+
+def _shim(options: argparse.Namespace) -> int:
+    from rslint.shim.command import shim
+
+    return shim(options)
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -250,3 +262,6 @@ def _status(result: RunResult, options: argparse.Namespace, fixed: int, messages
     if options.exit_non_zero_on_fix and fixed:
         return FINDINGS
     return FINDINGS if result.findings and not options.exit_zero else NOTHING
+
+
+_COMMANDS = {"check": _check, "explain": _explain, "prove": _prove, "rules": _rules, "shim": _shim}

@@ -1,4 +1,4 @@
-"""The command line's options: what `rslint check`, `explain` and `rules` accept, and what stands for what."""
+"""The command line's options: what the commands accept, and what stands for what."""
 
 from __future__ import annotations
 
@@ -10,13 +10,19 @@ from pathlib import Path
 from rslint import __version__
 from rslint.project.config import CONFIDENCES
 
-COMMANDS = ("check", "explain", "rules")
+COMMANDS = ("check", "explain", "prove", "rules", "shim")
 FORMATS = ("full", "concise", "json")
+PROOF_FORMATS = ("full", "json")
 STDIN = "-"
 
 _EPILOG = """\
 Exit codes: 0 nothing left to report, 1 findings left (or --diff would change something),
 2 wrong use, an unusable configuration, or an internal error."""
+
+_PROVE_EPILOG = """\
+Exit codes: 0 everything holds, 1 something is unproven, 2 wrong use, or torch or rslint-runtime is not installed."""
+_SHIM_EPILOG = """\
+Exit codes: 0 written or current, 1 --check: outdated, changed by hand, not ours or missing, 2 wrong use."""
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -37,20 +43,58 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("-V", "--version", action="version", version=f"rslint {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{check,explain,rules}")
-    _add_check(
-        commands.add_parser(
-            "check",
-            help="check files and folders (the default command)",
-            epilog=_EPILOG,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
-    )
-    explain = commands.add_parser("explain", help="print the page of one rule", allow_abbrev=False)
+    commands = parser.add_subparsers(dest="command", required=True, metavar=f"{{{','.join(COMMANDS)}}}")
+    _add_check(_command(commands, "check", "check files and folders (the default command)", epilog=_EPILOG))
+    explain = _command(commands, "explain", "print the page of one rule")
     explain.add_argument("code", metavar="CODE", help="a code or a name, for example RS101")
-    commands.add_parser("rules", help="list all installed rules", allow_abbrev=False)
+    what = "For each case: show the bug, make the fix, run the fixed program under the same conditions."
+    text = "show the bugs of fixtures, and that their fixes hold"
+    _add_prove(_command(commands, "prove", text, description=what, epilog=_PROVE_EPILOG))
+    _command(commands, "rules", "list all installed rules")
+    what = "Write the runtime library into a project as one file, or tell whether such a file is current."
+    text = "the runtime library as one file of the project"
+    _add_shim(_command(commands, "shim", text, description=what, epilog=_SHIM_EPILOG))
     return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    text: str,
+    description: str | None = None,
+    epilog: str | None = None,
+) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name,
+        help=text,
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def _add_prove(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "what", nargs="*", default=[], metavar="CODE|PATH",
+        help="only cases of these codes or prefixes; cases in these folders instead of the fixtures that come with "
+        "rslint [default: those fixtures, of every code that offers a fix]",
+    )  # fmt: skip
+    parser.add_argument("--diff", action="store_true", help="print the fixes too")
+    parser.add_argument("--output-format", choices=PROOF_FORMATS, default="full", help="[default: full]")
+    parser.add_argument("-j", "--jobs", type=_jobs, metavar="N", help="processes [default: one per CPU]")
+
+
+def _add_shim(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--vendor", type=Path, metavar="PATH", help="write the library there, or renew it")
+    parser.add_argument("--check", type=Path, nargs="?", const=True, metavar="PATH",
+                        help="write nothing; say whether the file is what this rslint would write")  # fmt: skip
+    parser.add_argument("--parts", type=_codes, default=(), metavar="PARTS",
+                        help="only these parts and what they need: modules of the library, or names that they export, "
+                        "separated by commas [default: all, or those that the file has]")  # fmt: skip
+    parser.add_argument(
+        "--force", action="store_true", help="overwrite a file that is not ours or was changed"
+    )
 
 
 def _add_check(parser: argparse.ArgumentParser) -> None:

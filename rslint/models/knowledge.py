@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
@@ -126,8 +127,16 @@ _EXCEPTIONS = {
 }
 
 
+@cache
+def _built_in_models() -> Models:
+    """Compiled once: a run over many projects would spend most of its time on it."""
+    return compile_models(built_in_files())
+
+
 def load_models(extra: tuple[Path, ...] = ()) -> Models:
     """The built-in models and those of `extra`, whose tables win. Raises `ModelError` for unusable files."""
+    if not extra:
+        return replace(_built_in_models(), memory={})
     built_in = built_in_files()
     added = tuple(read_model_file(path) for path in extra)
     known = {table.kind for file in (*built_in, *added) for table in file.receiver}

@@ -15,6 +15,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+DEFAULT_RUNTIME = "rslint_runtime"
 FIX_STYLES = ("inline", "runtime")
 CONFIDENCES = ("high", "medium", "low")
 TABLE = re.compile(r"^[ \t]*\[[ \t]*tool[ \t]*\.[ \t]*rslint[ \t]*[\].]", re.MULTILINE)
@@ -31,8 +32,9 @@ class Config:
     """The settings of one project; paths are absolute.
 
     `select` empty means every rule. `src` holds source roots beside the ones found by layout.
-    `target_version` is "3.N", `requires_python` the project's own bound as it is written. `lists_runtime` says that
-    `rslint-runtime` is among the project's dependencies. `origin` is the file.
+    `target_version` is "3.N", `requires_python` the project's own bound as it is written. `fix_style` None leaves
+    the choice to `runtime_of`. `lists_runtime` says that `rslint-runtime` is among the project's dependencies.
+    `origin` is the file.
     """
 
     select: tuple[str, ...] = ()
@@ -44,7 +46,7 @@ class Config:
     extend_exclude: tuple[str, ...] = ()
     src: tuple[Path, ...] = ()
     models: tuple[Path, ...] = ()
-    fix_style: str = "inline"
+    fix_style: str | None = None
     runtime_module: str | None = None
     target_version: str | None = None
     requires_python: str | None = None
@@ -82,6 +84,13 @@ def oldest_python(config: Config) -> tuple[int, int] | None:
         return 3, int(config.target_version.partition(".")[2])
     bounds = [int(minor) for minor in _BOUND.findall(config.requires_python or "")]
     return (3, max(bounds)) if bounds else None
+
+
+def runtime_of(config: Config) -> str | None:
+    """The module that fixes import the runtime library from; None where they are to import nothing. A project that
+    names its copy (`runtime-module`) wants it used, unless `fix-style` says otherwise."""
+    style = config.fix_style or ("runtime" if config.runtime_module else "inline")
+    return (config.runtime_module or DEFAULT_RUNTIME) if style == "runtime" else None
 
 
 def has_table(path: Path) -> bool:

@@ -293,7 +293,7 @@ def test_an_internal_error_exits_with_2(tree: Path, rule_package: Path) -> None:
     code = (
         "import sys, rslint.cli as cli\n"
         "def broken(options): raise ZeroDivisionError\n"
-        "cli._rules = broken\n"
+        "cli._COMMANDS['rules'] = broken\n"
         "sys.exit(cli.main(['rules']))"
     )
     done = in_new_process([sys.executable, "-c", code], tree, rule_package)

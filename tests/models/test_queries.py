@@ -410,3 +410,9 @@ def test_answers_are_remembered_and_do_not_depend_on_order() -> None:
     forwards = [rank_predicate(other, text, None) for text in texts]
     backwards = [rank_predicate(load_models(), text, None) for text in reversed(texts)]
     assert forwards == backwards[::-1] == [rank_predicate(other, text, None) for text in texts]
+
+
+def test_the_built_in_models_are_compiled_once_for_all_projects() -> None:
+    one, other = load_models(), load_models()
+    assert one.collectives is other.collectives
+    assert one.memory is not other.memory

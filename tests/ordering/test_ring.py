@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from types import ModuleType
 from typing import Any
 
 import pytest
-from rslint_runtime.testing import Overtaken, Stuck, weak_memory
 
-from tests.ordering.programs import FIXTURES, load
+from rslint.proof.cores import under_weak_memory
+from rslint.proof.demonstrate import function_at, load
+from tests.ordering.programs import FIXTURES
 
 RING = FIXTURES / "RS401" / "ring"
 READERS = 2
@@ -24,28 +24,7 @@ FENCE = "memory_fence()"
 
 def outcome(ring: Any, seed: int, count: int) -> str:
     """One writer and two readers under weak memory: "right", "wrong", "overtaken" or "stuck"."""
-    pipes = [multiprocessing.Pipe(duplex=False) for _ in range(READERS)]
-    kept = None
-    try:
-        with weak_memory(seed, programs=(ring,), most_accesses=100 * count) as memory:
-            kept = ring.Ring(READERS)
-            name = kept.memory.name
-            _, *received = memory.run(
-                partial(ring.write, name, READERS, [sending for _, sending in pipes], count),
-                *(partial(ring.read, name, READERS, rank, pipes[rank][0], count) for rank in range(READERS)),
-            )
-        sent = [ring.message_of(number) for number in range(count)]
-        return "right" if all(one == sent for one in received) else "wrong"
-    except Overtaken:
-        return "overtaken"
-    except Stuck:
-        return "stuck"
-    finally:
-        for pipe in pipes:
-            for end in pipe:
-                end.close()
-        if kept is not None:
-            kept.close()
+    return under_weak_memory(ring, seed, count, function_at("cores.py:writer_and_readers", RING))
 
 
 def fixed_outcome(seed: int) -> str:
@@ -74,6 +53,7 @@ def test_without_fences_messages_are_wrong_or_never_come() -> None:
     assert "right" not in outcomes
 
 
+@pytest.mark.timeout(600)  # a minute of work, also where others work beside it
 def test_with_its_fences_ten_thousand_messages_are_right_with_each_seed() -> None:
     with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
         outcomes = list(pool.map(fixed_outcome, SEEDS))

@@ -7,7 +7,9 @@ from importlib.resources import files
 
 import pytest
 
+from rslint.proof.find import shipped_fixtures
 from rslint.registry import load_rules
+from rslint.shim.vendor import library
 
 
 @pytest.mark.parametrize(
@@ -58,3 +60,14 @@ def test_types_are_shipped(package: str) -> None:
 def test_models_are_shipped() -> None:
     names = {entry.name for entry in files("rslint").joinpath("models").iterdir()}
     assert {"torch.toml", "rslint_runtime.toml"} <= names
+
+
+def test_fixtures_are_shipped() -> None:
+    assert (shipped_fixtures() / "RS101" / "prefix-lookup-swallowed" / "case.toml").is_file()
+    assert not list(shipped_fixtures().glob("*.py"))
+
+
+def test_the_runtime_library_is_shipped_as_one_file() -> None:
+    assert {"broadcast_result", "memory_fence"} <= {
+        name for part in library().sections for name in part.exports
+    }

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from rslint.finding import Applicability, Edit, Fix, Place
 from rslint.ordering.orders import MissingOrder
 from rslint.ordering.rings import Ring, ordering_of
+from rslint.project.config import runtime_of
 from rslint.project.parsing import parse
 from rslint.rule import FixRequest
 from rslint_rules.places import place
 
-DEFAULT_RUNTIME = "rslint_runtime"
 FENCE, LOCK = "memory_fence", "_fence_lock"
 _DEFINITION = f'''{LOCK} = threading.Lock()
 
@@ -36,8 +36,7 @@ def repair(request: FixRequest) -> Fix | None:
         return None
     text = request.source.text
     tree = parse(text)
-    config = request.analysis.project.config
-    runtime = (config.runtime_module or DEFAULT_RUNTIME) if config.fix_style == "runtime" else None
+    runtime = runtime_of(request.analysis.project.config)
     prelude = _prelude(tree, text, runtime)
     if prelude is None:
         return None

@@ -15,6 +15,7 @@ worse than none.
 from __future__ import annotations
 
 from rslint.finding import Finding, Fix
+from rslint.project.config import runtime_of
 from rslint.rule import FixRequest
 from rslint_rules.divergence.repair.envelope import envelope
 from rslint_rules.divergence.repair.fold import fold
@@ -24,13 +25,10 @@ from rslint_rules.divergence.repair.result import result
 from rslint_rules.divergence.repair.rewrite import edits_of
 from rslint_rules.divergence.repair.site import Site, locate, rows
 
-DEFAULT_RUNTIME = "rslint_runtime"
-
 
 def repair(request: FixRequest) -> Fix | None:
     """The repair of one RS101 finding in the style its project asks for, or None where none is offered."""
-    config = request.analysis.project.config
-    runtime = (config.runtime_module or DEFAULT_RUNTIME) if config.fix_style == "runtime" else None
+    runtime = runtime_of(request.analysis.project.config)
     return repaired(request.source.text, request.finding, runtime)
 
 
