@@ -1,6 +1,6 @@
 """Reproduces the bugs and prints a table; exits with 1 when a run did not end as it must.
 
-python -m benchmarks.field [--cache FOLDER] [--report] [NAME...]
+python -m benchmarks.field [--cache FOLDER] [--report | --sweep] [NAME...]
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ import argparse
 import importlib
 import pkgutil
 import sys
+import tempfile
 from functools import partial
 from pathlib import Path
 
-from rslint_runtime.testing import RunError
+from rslint_runtime.testing import RunError, sweep
 
 import benchmarks.field
 from benchmarks.field.bugs import Bug, RepairError, Trial, trials
@@ -34,15 +35,24 @@ def main(arguments: list[str]) -> int:
         "--cache", type=Path, default=cache_folder(), help="where trees are kept [%(default)s]"
     )
     parser.add_argument("--report", action="store_true", help="print the harness's report on each deadlock")
+    parser.add_argument(
+        "--sweep",
+        action="store_true",
+        help="instead: fail each call of the buggy release once, and tell what hangs",
+    )
     options = parser.parse_args(arguments)
     for name in options.names:
         if name not in known:
             parser.error(f"{name!r}: no such bug; there are {', '.join(known)}")
-    print("| bug | run | ended as | seconds |\n|---|---|---|--:|")
+    if not options.sweep:
+        print("| bug | run | ended as | seconds |\n|---|---|---|--:|")
     sound = True
     for name in options.names or known:
         try:
-            sound &= _shown(known[name], options.cache, options.report)
+            if options.sweep:
+                sound &= _swept(known[name], options.cache)
+            else:
+                sound &= _shown(known[name], options.cache, options.report)
         except (FetchError, RunError, RepairError) as error:
             print(f"error: {name}: {error}", file=sys.stderr)
             sound = False
@@ -60,6 +70,15 @@ def _shown(bug: Bug, cache: Path, report: bool) -> bool:
             reports.append(f"\n{bug.name}, {trial.what}:\n{trial.report}\n")
     sys.stderr.writelines(reports)
     return sound
+
+
+def _swept(bug: Bug, cache: Path) -> bool:
+    """Whether no failing call of the buggy release parts the ranks; prints what was tried."""
+    buggy = tree(bug.buggy, cache)
+    with tempfile.TemporaryDirectory() as folder:
+        result = sweep(bug.program, bug.world_size, args=(str(buggy), folder), timeout=60, within=[buggy])
+    print(result.report().replace(f"{buggy}/", ""), flush=True)
+    return not result.parted
 
 
 def _row(bug: Bug, trial: Trial) -> str:
