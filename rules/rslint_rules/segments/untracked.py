@@ -11,14 +11,13 @@ from __future__ import annotations
 import ast
 
 from rslint.finding import Applicability, Edit, Finding, Fix, Place
-from rslint.project.config import oldest_python
+from rslint.project.config import oldest_python, runtime_of
 from rslint.rule import FixRequest
 from rslint_rules.divergence.repair.additions import import_edits
 from rslint_rules.divergence.repair.plan import Import, NotCarriedOut
 from rslint_rules.divergence.repair.site import rows
 from rslint_rules.trees import parsed
 
-DEFAULT_RUNTIME = "rslint_runtime"
 UNTRACKED_SINCE = (3, 13)
 _ATTACH, _CLASS, _MODULE = "attach", "SharedMemory", "multiprocessing.shared_memory"
 _BEHIND = frozenset({"_fd", "_mmap", "_buf", "_name", "_size", "_flags"})
@@ -29,9 +28,10 @@ def untracked(request: FixRequest) -> Fix | None:
     config = request.analysis.project.config
     oldest = oldest_python(config)
     known = oldest is not None and oldest >= UNTRACKED_SINCE
-    if config.fix_style == "runtime" and not known:
-        runtime = config.runtime_module or DEFAULT_RUNTIME
-        if (fix := attached(request.source.text, request.finding, runtime)) is not None:
+    runtime = runtime_of(config)
+    if runtime is not None and not known:
+        fix = attached(request.source.text, request.finding, runtime)
+        if fix is not None:
             return fix
     return _without_tracking(request, known)
 

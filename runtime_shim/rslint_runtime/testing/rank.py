@@ -135,6 +135,7 @@ def _prepare(
 ) -> tuple[Any, tuple[Any, ...]]:
     """The function and its arguments, the faults in place and the default group joined or its store offered."""
     if listener is not None:
+        # rslint: ignore[RS101] -- the caller hears of the rank that failed, and ends the others
         rendezvous.offer(rank, request.world_size, listener)
     module = program.load(request)
     args, injections = pickle.loads(request.arguments)
