@@ -135,8 +135,8 @@ def _prepare(
 ) -> tuple[Any, tuple[Any, ...]]:
     """The function and its arguments, the faults in place and the default group joined or its store offered."""
     if listener is not None:
-        # rslint: ignore[RS101] -- the caller hears of the rank that failed, and ends the others
-        rendezvous.offer(rank, request.world_size, listener)
+        # The caller hears of a rank that fails here, and ends the others.
+        rendezvous.offer(rank, request.world_size, listener)  # rslint: ignore[RS101] -- see above
     module = program.load(request)
     args, injections = pickle.loads(request.arguments)
     program.check_call(program.function(request, module), (rank, request.world_size, *args))
