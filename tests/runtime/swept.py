@@ -89,6 +89,13 @@ def fetches_in_a_thread(rank: int, world_size: int) -> str:
         return executor.submit(SilentClient().fetch).result()
 
 
+def stats_in_an_executor(rank: int, world_size: int) -> bool:
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(os.path.exists, os.devnull).result() and bool(
+            executor.submit(os.stat, os.devnull).result()
+        )
+
+
 def opens(rank: int, world_size: int) -> str:
     """Rank 0 joins a thread while a peer waits for it: the harness looks into /proc, with `open`, before the program
     opens a file of its own."""

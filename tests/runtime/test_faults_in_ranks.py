@@ -50,6 +50,11 @@ def test_a_call_at_a_place_in_another_thread_counts(target: str) -> None:
     assert set(result.errors) == (set() if target else {0})
 
 
+def test_what_an_executor_calls_for_the_program_counts() -> None:
+    result = run("stats_in_an_executor", faults=[Fault(0, "os.stat", nth=2, raises=OSError)])
+    assert {rank: error.type_name for rank, error in result.errors.items()} == {0: "OSError"}, result.report()
+
+
 def test_the_harness_own_calls_are_left_alone() -> None:
     result = run("opens", faults=[Fault(0, "builtins.open", message="the program's")])
     assert result.outcome == "failed", result.report()

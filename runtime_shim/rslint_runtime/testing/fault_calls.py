@@ -7,10 +7,12 @@ import functools
 import inspect
 import os
 import sys
+import sysconfig
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Generator
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 from rslint_runtime.testing import call_watch
@@ -18,6 +20,7 @@ from rslint_runtime.testing.fault_targets import found, is_trampoline, kind_of, 
 from rslint_runtime.testing.faults import UNSET, Fault, FaultTargetError, Setting, Unset
 
 _HARNESS = __name__.rpartition(".")[0]
+_STANDARD = sysconfig.get_path("stdlib") + os.sep
 
 
 def install(fault: Fault, setting: Setting) -> None:
@@ -133,12 +136,26 @@ def _watched(trigger: _Trigger, deed: _Deed) -> None:
 
 
 def _called_by_harness() -> bool:
-    """The harness writes to its sockets and reads /proc in the midst of the program."""
-    caller = sys._getframe(2)
-    # Other faults on the same function stand in between.
-    while caller.f_back is not None and (is_trampoline(caller.f_code) or caller.f_globals is globals()):
-        caller = caller.f_back
-    return str(caller.f_globals.get("__name__", "")).startswith(_HARNESS)
+    """Whether what calls, be it by way of Python's own library, is the harness.
+
+    It writes to its sockets and reads /proc in the midst of the program, and the first read with an encoding imports
+    that encoding's module, which is opened too.
+    """
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None:
+        code = frame.f_code
+        # Other faults on the same function stand in between.
+        if not is_trampoline(code) and frame.f_globals is not globals():
+            if not _is_standard(code.co_filename):
+                return str(frame.f_globals.get("__name__", "")).startswith(_HARNESS)
+            if code.co_name == "run" and code.co_filename == threading.__file__:
+                return False  # a thread's target: the harness only started to watch the thread
+        frame = frame.f_back
+    return False
+
+
+def _is_standard(file: str) -> bool:
+    return file.startswith(("<frozen ", _STANDARD)) and "site-packages" not in file
 
 
 def _function(fault: Fault, given: Any, setting: Setting) -> Callable[..., Any] | None:
