@@ -115,7 +115,9 @@ def _runs_of(
     for coroutine in first.tasks.values():
         coroutine.close()
     if bool(first.tasks) == bool(first.threads):
-        raise ValueError("a scenario has tasks (coroutines) or threads (functions): one of both, and at least one")
+        raise ValueError(
+            "a scenario has tasks (coroutines) or threads (functions): one of both, and at least one"
+        )
     if first.tasks:
         yield lambda choices, used: run_of_tasks(scenario(), choices, most_steps)
         return

@@ -88,7 +88,9 @@ class Sharing:
 
     def is_shared(self, key: str) -> bool:
         anything = self._users.get(_ANYTHING, {})
-        return key in self._shared or bool(anything and anything.keys() | self._users.get(key, {}).keys() != {*anything})
+        return key in self._shared or bool(
+            anything and anything.keys() | self._users.get(key, {}).keys() != {*anything}
+        )
 
 
 @dataclass(eq=False)
@@ -120,7 +122,9 @@ class Frontier(Generic[Choice]):
             for choices, used in self._aside.pop(keys):
                 self._waiting[used].append(choices)
 
-    def offer(self, prefix: tuple[tuple[Choice, ...], int], choice: Choice, cost: int, keys: frozenset[str]) -> None:
+    def offer(
+        self, prefix: tuple[tuple[Choice, ...], int], choice: Choice, cost: int, keys: frozenset[str]
+    ) -> None:
         """A run could have gone on with this choice, in front of accesses of `keys`."""
         choices, used = (*prefix[0], choice), prefix[1] + cost
         if used > self.preemptions:

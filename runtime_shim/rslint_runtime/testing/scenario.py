@@ -99,6 +99,8 @@ def choices_of(seed: str) -> tuple[Choice, ...]:
     for one in seed.split() if seed.strip() != "natural" else ():
         step, colon, what = one.partition(":")
         if not (colon and step.isascii() and step.isdigit() and what):
-            raise ValueError(f"`{seed}` is no seed: `{one}` is not of the form `17:name` (see Violation.seed)")
+            raise ValueError(
+                f"`{seed}` is no seed: `{one}` is not of the form `17:name` (see Violation.seed)"
+            )
         found.append((int(step), unquote(what)))
     return tuple(found)

@@ -30,7 +30,15 @@ _ATTRIBUTE_WRITES = {"STORE_ATTR", "DELETE_ATTR", "STORE_GLOBAL", "DELETE_GLOBAL
 _CELL_READS = {"LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF"}
 _CELL_WRITES = {"STORE_DEREF", "DELETE_DEREF"}
 _ITEM_READS = {
-    *("BINARY_SUBSCR", "BINARY_SLICE", "CONTAINS_OP", "COMPARE_OP", "FOR_ITER", "GET_ITER", "UNPACK_SEQUENCE"),
+    *(
+        "BINARY_SUBSCR",
+        "BINARY_SLICE",
+        "CONTAINS_OP",
+        "COMPARE_OP",
+        "FOR_ITER",
+        "GET_ITER",
+        "UNPACK_SEQUENCE",
+    ),
     *("UNPACK_EX", "LIST_EXTEND", "SET_UPDATE", "DICT_UPDATE", "DICT_MERGE", "FORMAT_VALUE", "FORMAT_SIMPLE"),
     *("FORMAT_WITH_SPEC", "CONVERT_VALUE", "UNARY_NOT", "TO_BOOL"),
 }
@@ -97,7 +105,20 @@ _READING_METHODS = frozenset(
 )
 _IMMUTABLE = (str, bytes, int, float, complex, bool, tuple, frozenset, range, type(None))
 _READING_TYPES = (list, tuple, dict, set, frozenset, str, bytes, bytearray, enumerate, zip, reversed, sorted)
-_PLAIN_TYPES = (int, float, complex, bool, object, type, range, slice, property, staticmethod, classmethod, super)
+_PLAIN_TYPES = (
+    int,
+    float,
+    complex,
+    bool,
+    object,
+    type,
+    range,
+    slice,
+    property,
+    staticmethod,
+    classmethod,
+    super,
+)
 _SYNCHRONISED = ("threading", "queue", "concurrent.futures", "contextlib", "rslint_runtime.testing")
 
 

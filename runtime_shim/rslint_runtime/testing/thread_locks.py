@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+import zlib
 from types import TracebackType
 from typing import Any
 
@@ -43,7 +44,7 @@ class CooperativeLock:
             return self._lock.acquire(blocking, timeout)
         scheduler = me.scheduler
         if scheduler.over or self._is_of_another(scheduler):
-            return self._acquire_afterwards(me)
+            return self._acquire_afterwards(me, blocking)
         scheduler.point(me, Operation(me.name, (self._name, True), words=f"takes {self.words()}"))
         if not self._lock.acquire(False):
             if not blocking or not scheduler.wait(me, self._is_free, timeout, lambda: self._waited_for(me)):
@@ -54,9 +55,11 @@ class CooperativeLock:
         self.holder = me
         return True
 
-    def _acquire_afterwards(self, me: Controlled) -> bool:
+    def _acquire_afterwards(self, me: Controlled, blocking: bool) -> bool:
         """In what is unwound, and in finalizers of an earlier run, which keep nobody waiting any more."""
         if not self._lock.acquire(False):
+            if not blocking:
+                return False
             me.patience -= 1
             if me.patience < 0:
                 raise Abandoned
@@ -86,6 +89,11 @@ class CooperativeLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+    def _is_owned(self) -> bool:
+        """What `threading.Condition` asks: it would try to take the lock otherwise."""
+        me = current()
+        return self._lock.locked() or (me is not None and me.scheduler.over)
 
     def _at_fork_reinit(self) -> None:
         self._lock = allocate()
@@ -181,5 +189,21 @@ def is_alive(thread: threading.Thread) -> bool:
     me, other = current(), controlled_of(thread)
     if me is None or other is None:
         return _is_alive(thread)
-    me.scheduler.point(me, Operation(me.name, (f"thread {other.name}", False), words=f"looks at {other.name}"))
+    me.scheduler.point(
+        me, Operation(me.name, (f"thread {other.name}", False), words=f"looks at {other.name}")
+    )
     return not other.done
+
+
+def hash_of(thread: threading.Thread) -> int:
+    """`Thread.__hash__`: sets of threads, as executors have them, keep one order in all runs."""
+    number: int | None = vars(thread).get("_rslint_hash")
+    if number is None:
+        me = current()
+        if me is None:
+            number = object.__hash__(thread)
+        else:
+            me.hashes += 1
+            number = zlib.crc32(f"{me.name} {me.hashes}".encode())
+        vars(thread)["_rslint_hash"] = number
+    return number

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures.thread
 import contextlib
 import functools
+import logging
 import queue
 import sys
 import threading
@@ -16,6 +17,7 @@ from unittest.mock import patch
 
 from rslint_runtime.testing import thread_locks, thread_run
 from rslint_runtime.testing.thread_locks import CooperativeLock
+from rslint_runtime.testing.thread_scheduler import Abandoned
 from rslint_runtime.testing.thread_tracing import is_program
 
 _REAL_LOCK, _REAL_RLOCK = type(threading.Lock()), type(threading.RLock())
@@ -43,6 +45,7 @@ def controlled(modules: Sequence[ModuleType]) -> Iterator[None]:
         put(threading.Thread, "start", thread_run.start)
         put(threading.Thread, "join", thread_locks.join)
         put(threading.Thread, "is_alive", thread_locks.is_alive)
+        put(threading.Thread, "__hash__", thread_locks.hash_of)
         put(time, "sleep", thread_locks.sleep)
         for name, clock in thread_locks.CLOCKS.items():
             put(time, name, clock)
@@ -51,9 +54,17 @@ def controlled(modules: Sequence[ModuleType]) -> Iterator[None]:
         put(queue, "SimpleQueue", replaced[queue.SimpleQueue])
         put(functools, "RLock", threading.RLock)
         put(concurrent.futures.thread, "_global_shutdown_lock", CooperativeLock())
+        log = logging.getLogger("concurrent.futures")
+        log.addFilter(_no_unwinding)
+        stack.callback(log.removeFilter, _no_unwinding)
         for module in modules:
             _swap(module, replaced, stack)
         yield
+
+
+def _no_unwinding(record: logging.LogRecord) -> bool:
+    """Drop what an executor says of a worker that is unwound."""
+    return not (record.exc_info and record.exc_info[0] is Abandoned)
 
 
 def modules_of(function: Callable[..., Any]) -> list[ModuleType]:
@@ -94,7 +105,12 @@ def _is_looked_into(value: Any) -> bool:
     if kind.__module__ == "functools":
         return True
     file = getattr(sys.modules.get(kind.__module__), "__file__", None)
-    return hasattr(value, "__dict__") and not isinstance(value, ModuleType) and file is not None and is_program(file)
+    return (
+        hasattr(value, "__dict__")
+        and not isinstance(value, ModuleType)
+        and file is not None
+        and is_program(file)
+    )
 
 
 def _standing_for(value: Any, replaced: dict[Any, Any], seen: dict[int, Any]) -> Any:
@@ -121,7 +137,7 @@ def _standing_for(value: Any, replaced: dict[Any, Any], seen: dict[int, Any]) ->
 
 def _rebuilt(value: Any, replaced: dict[Any, Any], seen: dict[int, Any]) -> Any:
     """A semaphore, event, barrier or queue with its contents, over cooperative locks."""
-    new = type(value).__new__(type(value))
+    new: Any = object.__new__(type(value))
     for name, part in vars(value).items():
         other = _standing_for(part, replaced, seen)
         vars(new)[name] = part if other is None else other

@@ -19,12 +19,12 @@ from rslint_runtime.testing.thread_scheduler import (
     Controlled,
     Operation,
     Scheduler,
-    allocate,
     become,
     current,
     place_of,
 )
 from rslint_runtime.testing.thread_tracing import Monitoring, Tracing, only_in, stops
+from rslint_runtime.testing.weak_state import stay_on_one_cpu
 
 _start_thread = threading.Thread.start
 _PATIENCE = 10.0
@@ -66,6 +66,7 @@ def _run(child: Controlled, run: Callable[[], None]) -> None:
         return
     stops: Monitoring | Tracing = child.scheduler.stops
     child.quiet = 0
+    stay_on_one_cpu()
     stops.begin()
     try:
         run()
@@ -99,7 +100,7 @@ def begin_thread(real: Callable[..., Any]) -> Callable[..., Any]:
             child.gone.release()
 
         started = real(body, *arguments, **named)
-        thread._started.set()  # type: ignore[attr-defined]
+        thread._started.set()
         return started
 
     return begin
@@ -146,7 +147,8 @@ class ThreadRuns:
                 finding = None if broken is None else ("invariant", broken)
         finally:
             become(None)
-        missed = None if scheduler.missed is None else seed_of((scheduler.missed,))
+        unmet = scheduler.missed or next((one for one in choices if one[0] >= scheduler.steps), None)
+        missed = None if unmet is None else seed_of((unmet,))
         return Run(finding, scheduler.told, missed, self._further(scheduler, choices), _accesses(scheduler))
 
     def _further(self, scheduler: Scheduler, choices: tuple[Choice, ...]) -> list[Further]:

@@ -44,7 +44,11 @@ class Operation:
     leads: bool = True  # the first access of its line
 
     def row(self) -> int:
-        rows = [] if self.code is None else [row for start, end, row in _rows(self.code) if start <= self.offset < end]
+        rows = (
+            []
+            if self.code is None
+            else [row for start, end, row in _rows(self.code) if start <= self.offset < end]
+        )
         return rows[0] if rows else 0
 
 
@@ -82,6 +86,7 @@ class Controlled:
     accesses_of_line: list[Operation] = field(default_factory=list)
     children: int = 0
     locks: int = 0
+    hashes: int = 0
     patience: int = 100  # with what keeps waiting while it is unwound
 
     def can_go_on(self) -> bool:
@@ -132,6 +137,7 @@ class Scheduler:
     failure: BaseException | None = None
     missed: Step | None = None
     turn: int = 0
+    state: object = None
     changed: bool = True
     running: Controlled | None = None
     ended: Any = field(default_factory=allocate)
@@ -242,7 +248,10 @@ class Scheduler:
             # Behind the last choice another run may have been here already.
             on = me.name if operation is not None else ""
             waits = tuple((one.name, one.waiting.deadline) for one in self._sleepers())  # type: ignore[union-attr]
-            if self.visited.seen((self.order.state, on, waits, self.now if waits else 0.0), self.used):
+            state = (self.order.state, on, waits, self.now if waits else 0.0)
+            # Between two decisions a thread may have touched nothing; that is no second visit.
+            before, self.state = self.state, state
+            if state != before and self.visited.seen(state, self.used):
                 self.pruned = True
                 self.stop(None)
         chosen = natural
@@ -306,7 +315,9 @@ class Scheduler:
         stuck = [one for one in stuck if not one.worker or place_of(one) != _IN_A_LIBRARY]
         if not stuck:
             self.stop(None)
-        told = [f"{one.name} waits in {place_of(one)} for {one.waiting.words()}" for one in stuck if one.waiting]
+        told = [
+            f"{one.name} waits in {place_of(one)} for {one.waiting.words()}" for one in stuck if one.waiting
+        ]
         self.stop(("deadlock", "; ".join(told)))
 
     def _hand_over(self, me: Controlled, to: Controlled) -> None:

@@ -1,8 +1,8 @@
 """Stops controlled threads in front of each instruction that touches what threads may share.
 
-From Python 3.12 on with `sys.monitoring`, before with `sys.settrace` and `sys.setprofile`. Only the program's own code is
-stopped in: not the standard library, not what is installed, not this package's harness; a library's function counts as one
-access.
+From Python 3.12 on with `sys.monitoring`, before with `sys.settrace` and `sys.setprofile`. Only the program's own code
+is stopped in: not the standard library, not what is installed, not this package's harness; a library's function counts
+as one access.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from rslint_runtime.testing.thread_accesses import (
     accesses_of,
     accesses_of_call,
 )
+from rslint_runtime.testing.thread_callees import UNKNOWN, called_by
 from rslint_runtime.testing.thread_scheduler import Controlled, Operation, current
 
 _HARNESS_NAME = __name__.rpartition(".")[0]
@@ -72,15 +73,7 @@ def _stop(me: Controlled, code: CodeType, offset: int, access: Access, row: Call
     me.scheduler.point(me, operation)
 
 
-# Python 3.12 and later ----------------------------------------------------------------------------------------------
-
-
-@functools.cache
-def _row(code: CodeType, offset: int) -> int:
-    return next((row or 0 for start, end, row in code.co_lines() if start <= offset < end), 0)
-
-
-def _called(me: Controlled, called: Any) -> Access | None:
+def _called(called: Any) -> Access | None:
     function = called.__func__ if isinstance(called, MethodType) else called
     if isinstance(function, FunctionType) and is_program(function.__code__.co_filename):
         return None  # its instructions are seen themselves
@@ -92,6 +85,14 @@ def _called(me: Controlled, called: Any) -> Access | None:
 def _file_of(kind: type) -> str:
     init = kind.__dict__.get("__init__")
     return init.__code__.co_filename if isinstance(init, FunctionType) else "<frozen>"
+
+
+# Python 3.12 and later ----------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def _row(code: CodeType, offset: int) -> int:
+    return next((row or 0 for start, end, row in code.co_lines() if start <= offset < end), 0)
 
 
 class Monitoring:
@@ -131,7 +132,9 @@ class Monitoring:
             me.scheduler.settle(me, access_of_library(frame.f_globals.get("__name__", "")))
             return None
         me.scheduler.settle(me, None)
-        self._tools.set_local_events(self._tool, code, self._tools.events.INSTRUCTION | self._tools.events.CALL)
+        self._tools.set_local_events(
+            self._tool, code, self._tools.events.INSTRUCTION | self._tools.events.CALL
+        )
         return None
 
     def _instruction(self, code: CodeType, offset: int) -> Any:
@@ -148,7 +151,7 @@ class Monitoring:
     def _call(self, code: CodeType, offset: int, called: Any, first: Any) -> None:
         me = current()
         if me is not None and me.pending is not None:
-            me.scheduler.settle(me, _called(me, called))
+            me.scheduler.settle(me, _called(called))
 
 
 # Before Python 3.12 -------------------------------------------------------------------------------------------------
@@ -190,13 +193,20 @@ class Tracing:
             code, offset = frame.f_code, frame.f_lasti
             access = accesses_of(code).get(offset)
             if access is not None and (me := current()) is not None and not me.quiet:
-                me.scheduler.settle(me, ITEMS_WRITTEN)
+                if me.pending is not None:
+                    me.scheduler.settle(me, _called_before(me.pending, frame))
                 _stop(me, code, offset, access, lambda: frame.f_lineno)
         return self._inside
 
     def _profile(self, frame: FrameType, event: str, argument: Any) -> None:
         if event == "c_call" and (me := current()) is not None and me.pending is not None:
             me.scheduler.settle(me, accesses_of_call(argument))
+
+
+def _called_before(pending: Operation, frame: FrameType) -> Access | None:
+    """What a call touched that went into no function of Python and into none of C: it was that of a type, mostly."""
+    called = UNKNOWN if pending.code is None else called_by(frame, pending.code, pending.offset)
+    return ITEMS_WRITTEN if called is UNKNOWN else _called(called)
 
 
 def stops() -> Monitoring | Tracing:
