@@ -50,13 +50,13 @@ class FencingLock:
     def locked(self) -> bool:
         return self._lock.locked()
 
-    def __enter__(self) -> bool:
-        return self.acquire()
+    __enter__ = acquire
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.release()
+        self._memory.fence()
+        self._lock.release()
 
 
 @contextlib.contextmanager
