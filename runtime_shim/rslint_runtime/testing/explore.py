@@ -119,7 +119,7 @@ def _runs_of(
             "a scenario has tasks (coroutines) or threads (functions): one of both, and at least one"
         )
     if first.tasks:
-        yield lambda choices, used: run_of_tasks(scenario(), choices, most_steps)
+        yield lambda choices, used: run_of_tasks(scenario(), choices, most_steps, reduction=visited is not None)
         return
     with ThreadRuns(scenario, granularity, modules, most_steps, visited) as runs:
         yield runs.make

@@ -11,9 +11,15 @@ from rslint_runtime.testing.scenario import Choice, Finding, Further, Run, Scena
 from rslint_runtime.testing.schedule import ChosenLoop, Scheduled, place_of
 
 
-def run_of_tasks(scenario: Scenario, choices: tuple[Choice, ...], most_steps: int) -> Run:
-    """Make a run with these surprises."""
-    run = TaskRun(scenario, choices, most_steps)
+def run_of_tasks(
+    scenario: Scenario, choices: tuple[Choice, ...], most_steps: int, *, reduction: bool = False
+) -> Run:
+    """Make a run with these surprises.
+
+    With `reduction`, a wait that may end before a step that schedules nothing and does not ask for the time is not
+    offered there: that it ends behind the step comes to the same, since nothing can tell the two apart.
+    """
+    run = TaskRun(scenario, choices, most_steps, reduction)
     finding = run.go()
     after = choices[-1][0] if choices else -1
     further = [Further(one) for one in run.offered if one[0] > after]
@@ -27,6 +33,7 @@ class TaskRun:
     scenario: Scenario
     choices: tuple[Choice, ...]
     most_steps: int
+    reduction: bool = False
     offered: list[Choice] = field(default_factory=list)
     steps: list[str] = field(default_factory=list)
     missed: list[str] = field(default_factory=list)
@@ -54,7 +61,7 @@ class TaskRun:
             if step in surprises:
                 self._surprise(surprises[step], loop, tasks, cancelled)
             elif loop.has_ready():
-                self._run_first(loop, tasks)
+                self._run_first(step, loop, tasks)
             elif pending := loop.pending():
                 self.steps.append(f"{pending[0].owner}: {_ending(pending[0])}")
                 loop.end_wait(pending[0])
@@ -67,12 +74,12 @@ class TaskRun:
     def _offer(
         self, step: int, loop: ChosenLoop, tasks: dict[str, asyncio.Task[Any]], cancelled: set[str]
     ) -> None:
-        pending = loop.pending()
-        for one in pending if loop.has_ready() else pending[1:]:
-            self.offered.append((step, _label(one)))
         for name in self.scenario.cancellable:
             if name in tasks and not tasks[name].done() and name not in cancelled:
                 self.offered.append((step, f"cancels: {name}"))
+        pending = loop.pending()
+        for one in pending if loop.has_ready() else pending[1:]:
+            self.offered.append((step, _label(one)))
 
     def _surprise(
         self, wanted: str, loop: ChosenLoop, tasks: dict[str, asyncio.Task[Any]], cancelled: set[str]
@@ -90,8 +97,13 @@ class TaskRun:
                 return
         self.missed.append(wanted)
 
-    def _run_first(self, loop: ChosenLoop, tasks: dict[str, asyncio.Task[Any]]) -> None:
+    def _run_first(self, step: int, loop: ChosenLoop, tasks: dict[str, asyncio.Task[Any]]) -> None:
+        before = (loop.numbered, loop.asked)
         one = loop.step()
+        if self.reduction and before == (loop.numbered, loop.asked):
+            pending = {_label(wait) for wait in loop.pending()}
+            while self.offered and self.offered[-1][0] == step and self.offered[-1][1] in pending:
+                self.offered.pop()
         task = tasks.get(one.owner)
         if task is not None:
             where = "is done" if task.done() else f"goes on to {place_of(task)}"
