@@ -63,7 +63,8 @@ def test_no_run_of_the_others_goes_wrong(path: Path) -> None:
     [
         path
         for path in PROGRAMS
-        if path.stem == "fixed" or path.parent.name in ("deleted-after-the-release", "deleted-in-the-second-section")
+        if path.stem == "fixed"
+        or path.parent.name in ("deleted-after-the-release", "deleted-in-the-second-section")
         if path.stem != "bug" and path.parent.name not in COUNTS_ON_ITS_TIMEOUTS
     ],
     ids=named,

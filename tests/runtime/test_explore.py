@@ -217,7 +217,9 @@ def generated(bodies: list[list[str]], seen: set[str]) -> Callable[[], Scenario]
         def at_end() -> None:
             seen.add(" ".join(log))
 
-        return Scenario({f"t{number}": run(f"t{number}", body) for number, body in enumerate(bodies)}, at_end=at_end)
+        return Scenario(
+            {f"t{number}": run(f"t{number}", body) for number, body in enumerate(bodies)}, at_end=at_end
+        )
 
     return scenario
 

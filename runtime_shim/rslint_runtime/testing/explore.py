@@ -13,9 +13,10 @@
 By itself a run takes its natural course. Of asyncio tasks: ready callbacks in their order, and when there are none, the
 wait that is due first ends. Of threads: one goes on until it waits or ends. A *preemption* is one surprise. Of tasks:
 another wait ends now (a reply comes early, a request arrives), or a task in `Scenario.cancellable` is cancelled. Of
-threads: another one goes on although this one could, or a timeout comes early. All runs with at most so many surprises are
-made, fewest first; this bounds the search as in Musuvathi, Qadeer, "Iterative Context Bounding", PLDI 2007 (threads), and
-Emmi, Qadeer, Rakamaric, "Delay-Bounded Scheduling", POPL 2011 (tasks), and most real races need no more than two.
+threads: another one goes on although this one could, or a timeout comes early. All runs with at most so many surprises
+are made, fewest first; this bounds the search as in Musuvathi, Qadeer, "Iterative Context Bounding", PLDI 2007
+(threads), and Emmi, Qadeer, Rakamaric, "Delay-Bounded Scheduling", POPL 2011 (tasks). Most real races need no more than
+two.
 """
 
 from __future__ import annotations
@@ -47,10 +48,10 @@ def explore(
 ) -> Exploration:
     """Make all runs of a scenario with at most `preemptions` surprises, until one violates something.
 
-    Threads are stopped in front of each instruction (with `granularity="line"`: of each line) that touches what they may
-    share, and of each lock operation, in the code of `modules`; by default in all that is not installed and not the
-    standard library. `reduction` leaves out runs that differ from others only in the order of independent accesses; the
-    kinds of violations found are the same without.
+    Threads are stopped in front of each instruction (with `granularity="line"`: of each line) that touches what they
+    may share, and of each lock operation, in the code of `modules`; by default in all that is not installed and not the
+    standard library. `reduction` leaves out runs that differ from others only in the order of independent accesses;
+    the kinds of violations found are the same without.
 
     Raises RuntimeError inside a running event loop. A run of more than `most_steps` steps is "endless".
     """
@@ -81,8 +82,8 @@ def replay(
 ) -> Violation | None:
     """The run of a violation, or of its seed, again; None when it no longer goes wrong.
 
-    `modules` are those that `explore` was given. Raises ValueError where the scenario does not offer one of the choices
-    any more, and for a text that is no seed.
+    `modules` are those that `explore` was given. Raises ValueError where the scenario does not offer one of the
+    choices any more, and for a text that is no seed.
     """
     choices = choices_of(violation) if isinstance(violation, str) else violation.choices
     with _runs_of(scenario, "instruction", modules, most_steps, None) as make:
@@ -93,8 +94,8 @@ def replay(
 
 
 _NOT_THE_SAME = (
-    "the scenario does not do the same each time: `{}` was there in one run and is not in the next. What it starts from "
-    "must be made in the scenario function, and nothing may depend on chance, the clock, ids or the order of sets"
+    "the scenario does not do the same each time: `{}` was there in one run and is not in the next. What it starts "
+    "from must be made in the scenario function, and nothing may depend on chance, the clock, ids or the order of sets"
 )
 
 
@@ -119,7 +120,9 @@ def _runs_of(
             "a scenario has tasks (coroutines) or threads (functions): one of both, and at least one"
         )
     if first.tasks:
-        yield lambda choices, used: run_of_tasks(scenario(), choices, most_steps, reduction=visited is not None)
+        yield lambda choices, used: run_of_tasks(
+            scenario(), choices, most_steps, reduction=visited is not None
+        )
         return
     with ThreadRuns(scenario, granularity, modules, most_steps, visited) as runs:
         yield runs.make

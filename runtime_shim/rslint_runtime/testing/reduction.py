@@ -1,16 +1,17 @@
 """Which runs need not be made, because they differ from others only in the order of what is independent.
 
 Two things are used, and both keep what a bound on preemptions promises. (Sleep sets and plain dynamic partial-order
-reduction do not: the one run that they keep of many equal ones may be one with more preemptions than the bound allows;
-Coons, Musuvathi, McKinley, "Bounded Partial-Order Reduction", OOPSLA 2013.)
+reduction do not: the one run that they keep of many equal ones may be one with more preemptions than the bound
+allows; Coons, Musuvathi, McKinley, "Bounded Partial-Order Reduction", OOPSLA 2013.)
 
 - **States that were seen** (`Visited`). Runs whose accesses happen in the same partial order are in the same state
   (Mazurkiewicz). A run that comes into a state in which another one was, with no more preemptions left, has nothing to
   show any more (Musuvathi, Qadeer, "Partial-Order Reduction for Context-Bounded State Exploration", MSR-TR-2007-12).
-- **What only one thread uses** (`Sharing`, `Frontier`). A preemption in front of an access that no other thread's access conflicts
-  with can as well come in front of the thread's next access. Which accesses conflict is learned from the runs: a
-  preemption is put aside until its access turns out to be shared. If any run within the bound had a conflict that is
-  not known, a run with preemptions in front of known ones alone would lead to it just as well; so none is missed.
+- **What only one thread uses** (`Sharing`, `Frontier`). A preemption in front of an access with which no other thread's
+  conflicts can as well come in front of the thread's next access. Which accesses conflict is learned from the
+  runs: a preemption is put aside until its access turns out to be shared. If any run within the bound had a conflict
+  that is not known, a run with preemptions in front of known ones alone would lead to it just as well; so none is
+  missed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is explored and what comes of it: a scenario, a run that goes wrong in it, and the short text that repeats it."""
+"""What is explored and what comes of it: a scenario, a run that goes wrong, and the short text that repeats it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 Choice = tuple[int, str]
-"""A decision that is not the natural one: the step before which it is made, and what it is. Of tasks "ends: update #4" or
-"cancels: update", of threads the name of the one that goes on."""
+"""A decision that is not the natural one: the step before which it is made, and what it is. Of tasks "ends: update #4"
+or "cancels: update", of threads the name of the one that goes on."""
 
 Finding = tuple[str, str]
 """The kind of a violation, and its message."""
@@ -19,9 +19,9 @@ Finding = tuple[str, str]
 class Scenario:
     """One fresh start, of tasks or of threads.
 
-    `tasks` are coroutines by name, in the order in which they arrive; `threads` are functions without arguments by name.
-    `check` must hold after every step (a text says what is wrong, None that all is well), `at_end` when all have ended;
-    both only look, and wait for nothing. Tasks in `cancellable` may be cancelled from outside.
+    `tasks` are coroutines by name, in the order in which they arrive; `threads` are functions without arguments by
+    name. `check` must hold after every step (a text says what is wrong, None that all is well), `at_end` when all have
+    ended; both only look, and wait for nothing. Tasks in `cancellable` may be cancelled from outside.
     """
 
     tasks: Mapping[str, Coroutine[Any, Any, Any]] = field(default_factory=dict)
@@ -64,7 +64,8 @@ class Further:
 
 @dataclass(frozen=True)
 class Run:
-    """One run that was made. `accesses` are (thread, key, whether it writes); `missed` is a choice that there was not."""
+    """One run that was made. `accesses` are (thread, key, whether it writes); `missed` is a choice that was not
+    there."""
 
     finding: Finding | None
     steps: Callable[[], tuple[str, ...]]

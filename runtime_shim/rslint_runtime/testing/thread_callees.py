@@ -1,5 +1,5 @@
-"""Which global name a call instruction calls, where that can be read off the code: before Python 3.12 nothing else tells
-that a type was called."""
+"""Which global name a call instruction calls, where that can be read off the code: before Python 3.12 nothing else
+tells that a type was called."""
 
 from __future__ import annotations
 

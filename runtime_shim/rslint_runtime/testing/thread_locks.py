@@ -7,18 +7,19 @@ import threading
 import time
 import zlib
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rslint_runtime.testing.thread_scheduler import (
+from rslint_runtime.testing.thread_code import is_program, words_of
+from rslint_runtime.testing.thread_state import (
     Abandoned,
     Controlled,
     Operation,
-    Scheduler,
     allocate,
     current,
-    words_of,
 )
-from rslint_runtime.testing.thread_tracing import is_program
+
+if TYPE_CHECKING:
+    from rslint_runtime.testing.thread_scheduler import Scheduler
 
 _time, _monotonic, _perf_counter = time.time, time.monotonic, time.perf_counter
 _sleep = time.sleep

@@ -16,9 +16,9 @@ from typing import Any
 from unittest.mock import patch
 
 from rslint_runtime.testing import thread_locks, thread_run
+from rslint_runtime.testing.thread_code import is_program
 from rslint_runtime.testing.thread_locks import CooperativeLock
-from rslint_runtime.testing.thread_scheduler import Abandoned
-from rslint_runtime.testing.thread_tracing import is_program
+from rslint_runtime.testing.thread_state import Abandoned
 
 _REAL_LOCK, _REAL_RLOCK = type(threading.Lock()), type(threading.RLock())
 _MADE_OF_LOCKS = ("threading", "queue", "functools")

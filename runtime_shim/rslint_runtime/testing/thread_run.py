@@ -14,16 +14,17 @@ from typing import Any, Literal
 from rslint_runtime.testing import thread_locks
 from rslint_runtime.testing.reduction import Visited
 from rslint_runtime.testing.scenario import Choice, Further, Run, Scenario, seed_of
-from rslint_runtime.testing.thread_scheduler import (
+from rslint_runtime.testing.thread_code import only_in
+from rslint_runtime.testing.thread_scheduler import Scheduler
+from rslint_runtime.testing.thread_state import (
     Abandoned,
     Controlled,
     Operation,
-    Scheduler,
     become,
     current,
     place_of,
 )
-from rslint_runtime.testing.thread_tracing import Monitoring, Tracing, only_in, stops
+from rslint_runtime.testing.thread_tracing import Monitoring, Tracing, stops
 from rslint_runtime.testing.weak_state import stay_on_one_cpu
 
 _start_thread = threading.Thread.start

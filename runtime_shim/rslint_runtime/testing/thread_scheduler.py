@@ -8,111 +8,26 @@ goes on when one waits or has ended costs nothing.
 
 from __future__ import annotations
 
-import sys
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from types import CodeType
 from typing import Any
 
-from rslint_runtime.testing.reduction import Event, PartialOrder, Visited
+from rslint_runtime.testing.reduction import PartialOrder, Visited
 from rslint_runtime.testing.thread_accesses import CALL, Access
+from rslint_runtime.testing.thread_code import words_of
+from rslint_runtime.testing.thread_state import (
+    IN_A_LIBRARY,
+    Abandoned,
+    Alternative,
+    Controlled,
+    Operation,
+    Step,
+    Waiting,
+    allocate,
+    place_of,
+)
 
-Step = tuple[int, str]
-"""A decision: its number in the run, and the thread that goes on."""
-
-allocate = threading.Lock
 _LONGEST_TURN = 1_000
-_IN_A_LIBRARY = "a library"
-_here = threading.local()
-
-
-class Abandoned(BaseException):
-    """Unwinds what is left of the threads of a run that is over."""
-
-
-@dataclass(eq=False)
-class Operation:
-    """An access of a thread, at the instruction `offset` of `code`. `line` holds all accesses of the same line."""
-
-    thread: str
-    access: Access | None
-    code: CodeType | None = None
-    offset: int = 0
-    words: str = ""
-    line: list[Operation] = field(default_factory=list)
-    leads: bool = True  # the first access of its line
-
-    def row(self) -> int:
-        rows = (
-            []
-            if self.code is None
-            else [row for start, end, row in _rows(self.code) if start <= self.offset < end]
-        )
-        return rows[0] if rows else 0
-
-
-def _rows(code: CodeType) -> Iterator[tuple[int, int, int]]:
-    return ((start, end, row) for start, end, row in code.co_lines() if row is not None)
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """What a thread waits for: until `ready` is true, at the longest until `deadline`."""
-
-    ready: Callable[[], bool]
-    deadline: float | None
-    words: Callable[[], str]
-
-
-@dataclass(eq=False)
-class Controlled:
-    """A thread of a run. While `quiet` is above zero, its operations are no points at which another may go on."""
-
-    name: str
-    scheduler: Scheduler
-    thread: threading.Thread | None = None
-    baton: Any = field(default_factory=allocate)
-    gone: Any = field(default_factory=allocate)
-    last: Event = 0
-    quiet: int = 1
-    background: bool = False
-    worker: bool = False
-    waiting: Waiting | None = None
-    timed_out: bool = False
-    done: bool = False
-    pending: Operation | None = None
-    line: tuple[int, int] = (0, 0)
-    accesses_of_line: list[Operation] = field(default_factory=list)
-    children: int = 0
-    locks: int = 0
-    hashes: int = 0
-    patience: int = 100  # with what keeps waiting while it is unwound
-
-    def can_go_on(self) -> bool:
-        return not self.done and (self.waiting is None or self.waiting.ready())
-
-    def may_time_out(self) -> bool:
-        return not self.done and self.waiting is not None and self.waiting.deadline is not None
-
-
-@dataclass(frozen=True)
-class Alternative:
-    """A choice that this run could have made: `cost` preemptions, in front of `operation` (None: somebody waits)."""
-
-    step: Step
-    cost: int
-    operation: Operation | None
-
-
-def current() -> Controlled | None:
-    """The controlled thread that runs this; None in any other thread."""
-    return getattr(_here, "controlled", None)
-
-
-def become(controlled: Controlled | None) -> None:
-    """Say that the calling thread is a controlled one, or none any more."""
-    _here.controlled = controlled
 
 
 @dataclass(eq=False)
@@ -178,9 +93,8 @@ class Scheduler:
         access = operation.access
         assert access is not None
         self.operations.append(operation)
-        key, writes = access
         accesses = [access]
-        if writes:
+        if access[1]:
             self.changed = True
             if self.check is not None:
                 # The check may look at all that is written: no two writes are independent.
@@ -244,16 +158,8 @@ class Scheduler:
             self.stop(("endless", f"not done after {self.most_steps} steps"))
         able = [one for one in self._others(me) if one.can_go_on()]
         natural = self._natural(me, operation is not None, able)
-        if self.visited is not None and step > self.last_choice:
-            # Behind the last choice another run may have been here already.
-            on = me.name if operation is not None else ""
-            waits = tuple((one.name, one.waiting.deadline) for one in self._sleepers())  # type: ignore[union-attr]
-            state = (self.order.state, on, waits, self.now if waits else 0.0)
-            # Between two decisions a thread may have touched nothing; that is no second visit.
-            before, self.state = self.state, state
-            if state != before and self.visited.seen(state, self.used):
-                self.pruned = True
-                self.stop(None)
+        if step > self.last_choice:
+            self._stop_where_another_run_was(me if operation is not None else None)
         chosen = natural
         for one, cost in self._candidates(natural, able, 0 if operation is None else 1):
             self.alternatives.append(Alternative((step, one.name), cost, operation))
@@ -263,6 +169,18 @@ class Scheduler:
             self.missed = self.missed or (step, self.choices[step])
         self._begin(me, chosen, ended)
         return chosen
+
+    def _stop_where_another_run_was(self, goes_on: Controlled | None) -> None:
+        if self.visited is None:
+            return
+        waits = tuple((one.name, one.waiting.deadline) for one in self._sleepers() if one.waiting is not None)
+        on = "" if goes_on is None else goes_on.name
+        state = (self.order.state, on, waits, self.now if waits else 0.0)
+        # Between two decisions a thread may have touched nothing; that is no second visit.
+        before, self.state = self.state, state
+        if state != before and self.visited.seen(state, self.used):
+            self.pruned = True
+            self.stop(None)
 
     def _begin(self, me: Controlled, chosen: Controlled, ended: bool) -> None:
         self.running = chosen
@@ -312,7 +230,7 @@ class Scheduler:
     def _nobody_can_go_on(self) -> None:
         stuck = [one for one in self.threads.values() if not one.done and not one.background]
         # A worker of an executor that waits for work keeps nothing from ending.
-        stuck = [one for one in stuck if not one.worker or place_of(one) != _IN_A_LIBRARY]
+        stuck = [one for one in stuck if not one.worker or place_of(one) != IN_A_LIBRARY]
         if not stuck:
             self.stop(None)
         told = [
@@ -340,21 +258,3 @@ class Scheduler:
             me.quiet -= 1
         if broken is not None:
             self.stop(("invariant", broken))
-
-
-def place_of(controlled: Controlled) -> str:
-    """Where a thread stands in the program: the innermost of its functions that are not a library's."""
-    from rslint_runtime.testing.thread_tracing import is_program
-
-    thread = controlled.thread
-    frame = sys._current_frames().get(thread.ident or 0) if thread is not None else None
-    while frame is not None:
-        if is_program(frame.f_code.co_filename):
-            return words_of(frame.f_code, frame.f_lineno)
-        frame = frame.f_back
-    return _IN_A_LIBRARY
-
-
-def words_of(code: CodeType, row: int) -> str:
-    """`function (file:line)`."""
-    return f"{code.co_name} ({code.co_filename.replace(chr(92), '/').rpartition('/')[2]}:{row})"

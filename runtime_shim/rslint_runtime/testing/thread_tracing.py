@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import functools
 import sys
-import sysconfig
 from collections.abc import Callable
-from pathlib import Path
 from types import CodeType, FrameType, FunctionType, MethodType
 from typing import Any
 
 from rslint_runtime.testing.thread_accesses import (
-    CALL,
     ITEMS_WRITTEN,
     Access,
     access_of_library,
@@ -24,33 +21,10 @@ from rslint_runtime.testing.thread_accesses import (
     accesses_of_call,
 )
 from rslint_runtime.testing.thread_callees import UNKNOWN, called_by
-from rslint_runtime.testing.thread_scheduler import Controlled, Operation, current
+from rslint_runtime.testing.thread_code import is_program
+from rslint_runtime.testing.thread_state import Controlled, Operation, current
 
 _HARNESS_NAME = __name__.rpartition(".")[0]
-_HARNESS = str(Path(__file__).parent)
-_LIBRARIES = tuple(
-    {str(Path(sysconfig.get_path(name)).resolve()) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-    | {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-)
-_INSTALLED = ("site-packages", "dist-packages")
-_chosen: set[str] = set()
-
-
-def only_in(files: set[str]) -> None:
-    """Take the code in these files for the program's, and no other; all that is not a library's, if there are none."""
-    _chosen.clear()
-    _chosen.update(files)
-    is_program.cache_clear()
-
-
-@functools.cache
-def is_program(file: str) -> bool:
-    """Whether code of this file is the program's own."""
-    if file.startswith(("<frozen", _HARNESS)):
-        return False
-    if _chosen:
-        return file in _chosen
-    return not file.startswith(_LIBRARIES) and not any(part in file for part in _INSTALLED)
 
 
 def _is_seen(frame: FrameType) -> bool:
@@ -212,6 +186,3 @@ def _called_before(pending: Operation, frame: FrameType) -> Access | None:
 def stops() -> Monitoring | Tracing:
     """What stops threads in this version of Python."""
     return Monitoring() if sys.version_info >= (3, 12) else Tracing()
-
-
-__all__ = ["CALL", "Monitoring", "Tracing", "is_program", "only_in", "stops"]

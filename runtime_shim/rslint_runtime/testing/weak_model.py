@@ -21,15 +21,12 @@ Sources: Pulte, Flur, Deacon, French, Sarkar, Sewell, "Simplifying ARM Concurren
 
 from __future__ import annotations
 
-import contextlib
 import math
 import random
 import threading
-from collections.abc import Callable, Iterator
-from types import ModuleType
+from collections.abc import Callable
 from typing import Any, TypeVar
 
-from rslint_runtime.testing.weak_patches import patched
 from rslint_runtime.testing.weak_state import (
     Core,
     Late,
@@ -38,14 +35,11 @@ from rslint_runtime.testing.weak_state import (
     Stopped,
     Store,
     Stuck,
-    UnsupportedView,
     allocate,
     overlaid,
     overlap,
     stay_on_one_cpu,
 )
-
-__all__ = ["Overtaken", "Stuck", "UnsupportedView", "WeakMemory", "weak_memory"]
 
 T = TypeVar("T")
 
@@ -56,7 +50,7 @@ _WORD = 8
 
 
 class WeakMemory:
-    """One run of the model. Get it from `weak_memory`."""
+    """One run of the model. Get it from `weak_memory.weak_memory`."""
 
     def __init__(self, seed: int, most_accesses: int) -> None:
         self._random = random.Random(seed)
@@ -65,18 +59,23 @@ class WeakMemory:
         self._accesses = 0
         self._left = self._drawn = 0
         self._now = 0
-        self._segments: dict[str, Segment] = {}
+        self._slept = 0.0
+        self._segments: dict[tuple[int, int], Segment] = {}
         self._late: list[Late] = []
         self._cores: list[Core] = []
         self.core: Core | None = None  # that runs now; None outside of `run`
         self._failure: BaseException | None = None
         self._over = allocate()
 
-    def segment(self, name: str, mapping: Callable[[], memoryview]) -> Segment:
-        """The segment of this name; `mapping` makes one that outlives the programs' own."""
-        if name not in self._segments:
-            self._segments[name] = Segment(name, mapping())
-        return self._segments[name]
+    def segment(self, file: tuple[int, int], name: str, mapping: Callable[[], memoryview]) -> Segment:
+        """The segment of this file; `mapping` makes one that outlives the programs' own, called `name` in messages."""
+        if file not in self._segments:
+            self._segments[file] = Segment(name, mapping())
+        return self._segments[file]
+
+    def clock(self) -> float:
+        """Seconds as the cores see them: what they have slept, and a microsecond for each access."""
+        return self._slept + 1e-6 * self._accesses
 
     # Running ------------------------------------------------------------------------------------------------
 
@@ -125,10 +124,11 @@ class WeakMemory:
         else:
             self._over.release()
 
-    def pause(self) -> None:
-        """Let another core run, and drain what the chance says."""
+    def pause(self, seconds: float = 0.0) -> None:
+        """Let another core run, and drain what the chance says; so many seconds pass."""
         core = self.core
         if core is not None:
+            self._slept += max(seconds, 0.0)
             self._count(1)
             self._drain_some()
             core.idle = self._now
@@ -196,7 +196,9 @@ class WeakMemory:
         if not core.buffer and not segment.changed > core.fenced:
             return bytes(segment.memory[start:end])
         step = max(_WORD, -(-(end - start) // 4))
-        return b"".join([self._word(core, segment, at, min(at + step, end)) for at in range(start, end, step)])
+        return b"".join(
+            [self._word(core, segment, at, min(at + step, end)) for at in range(start, end, step)]
+        )
 
     def _word(self, core: Core, segment: Segment, start: int, end: int) -> bytes:
         data = bytes(segment.memory[start:end])
@@ -313,24 +315,3 @@ class WeakMemory:
                         f"{end} of {segment.name}; core {core.index} saw the store and overwrote them"
                     )
                 )
-
-
-@contextlib.contextmanager
-def weak_memory(
-    seed: int, *, programs: tuple[ModuleType, ...] = (), most_accesses: int = 2_000_000
-) -> Iterator[WeakMemory]:
-    """Model weak memory while the context is entered; `run` of what it gives runs functions as cores.
-
-    Seen are, of `multiprocessing.shared_memory.SharedMemory` objects whose `buf` is taken meanwhile: `buf` itself and
-    its slices (as memoryviews), `struct.pack_into` and `unpack_from`, NumPy arrays made with `numpy.ndarray(buffer=…)`
-    and `numpy.frombuffer`, tensors made with `torch.frombuffer`. Any other use of such memory raises `TypeError`
-    (`UnsupportedView` where it reaches the model), and so does making an `mmap`.
-
-    Locks count as fences if they are made meanwhile, or are globals of the modules in `programs`; `memory_fence` of
-    this package always does. `time.sleep` and `os.sched_yield` only let another core run. A core that waits for
-    another in any other way (a queue, an event) waits for ever, since only one runs at a time. `most_accesses` bounds
-    one `run`. Not for several threads at once, and not nested.
-    """
-    memory = WeakMemory(seed, most_accesses)
-    with patched(memory, programs):
-        yield memory

@@ -24,6 +24,7 @@ class SharedBytes:
     """
 
     format, itemsize, ndim, readonly = "B", 1, 1, False
+    strides, contiguous, c_contiguous = (1,), True, True
     __hash__ = None  # type: ignore[assignment]
 
     __slots__ = ("end", "memory", "segment", "start")
@@ -40,8 +41,7 @@ class SharedBytes:
 
     def __getitem__(self, index: int | slice) -> int | SharedBytes:
         if isinstance(index, slice):
-            start, end = self._range(index)
-            return SharedBytes(self.memory, self.segment, self.start + start, self.start + end)
+            return self.part(*self._range(index))
         at = self.start + index if index >= 0 else self.end + index
         if not self.start <= at < self.end:
             raise IndexError("index out of bounds on dimension 1")
@@ -88,7 +88,11 @@ class SharedBytes:
         """Nothing: the segment's own view is kept."""
 
     def toreadonly(self) -> SharedBytes:
-        return self
+        return ReadOnlyBytes(self.memory, self.segment, self.start, self.end)
+
+    @property
+    def shape(self) -> tuple[int]:
+        return (len(self),)
 
     def __enter__(self) -> SharedBytes:
         return self
@@ -102,6 +106,16 @@ class SharedBytes:
         if name.startswith("__"):
             raise AttributeError(name)
         raise UnsupportedView(f"weak_memory does not model memoryview.{name}")
+
+    def part(self, start: int, end: int) -> SharedBytes:
+        """The bytes from `start` to `end` as a view of their own."""
+        return SharedBytes(self.memory, self.segment, self.start + start, self.start + end)
+
+    def cast(self, form: str, shape: Any = None) -> Any:
+        """As items of another format."""
+        from rslint_runtime.testing.weak_items import cast
+
+        return cast(self, form, shape)
 
     def take(self, start: int, end: int, *, bulk: bool) -> bytes:
         """Load bytes of this view."""
@@ -118,3 +132,19 @@ class SharedBytes:
         if step != 1:
             raise UnsupportedView("weak_memory models slices with step 1")
         return start, max(start, end)
+
+
+class ReadOnlyBytes(SharedBytes):
+    """What `memoryview.toreadonly` gives."""
+
+    __slots__ = ()
+    readonly = True
+
+    def part(self, start: int, end: int) -> SharedBytes:
+        return ReadOnlyBytes(self.memory, self.segment, self.start + start, self.start + end)
+
+    def __setitem__(self, index: int | slice, value: Any) -> None:
+        raise TypeError("cannot modify read-only memory")
+
+    def put(self, start: int, data: bytes, *, bulk: bool) -> None:
+        raise TypeError("cannot modify read-only memory")
