@@ -10,6 +10,9 @@ depends on the CPU and on the lock:
   later one rise into it from below, and the two may meet there and swap. A second pair keeps them apart.
 - CPython 3.13.1 and later: the lock is a `PyMutex`, whose atomic operations are sequentially consistent. One pair.
 
+`rslint_runtime.testing.litmus` decides these questions from the models; tests/runtime/test_litmus.py asks it whether
+the pairs taken here suffice, and whether one less would.
+
 Sources: Arm Architecture Reference Manual for A-profile, B2.3; CPython, Python/thread_pthread.h and Python/lock.c.
 """
 

@@ -7,6 +7,7 @@ Importing this module imports neither torch nor anything else that is slow.
 
 from rslint_runtime.testing.explore import Exploration, Scenario, Violation, explore, replay
 from rslint_runtime.testing.faults import Fault
+from rslint_runtime.testing.litmus import LitmusError, Verdict, litmus
 from rslint_runtime.testing.records import Collective, Group, RankError, RunResult, Unreadable, Wait
 from rslint_runtime.testing.runner import RunError, run_ranks
 from rslint_runtime.testing.weak_memory import weak_memory
@@ -18,6 +19,7 @@ __all__ = [
     "Exploration",
     "Fault",
     "Group",
+    "LitmusError",
     "Overtaken",
     "RankError",
     "RunError",
@@ -26,10 +28,12 @@ __all__ = [
     "Stuck",
     "Unreadable",
     "UnsupportedView",
+    "Verdict",
     "Violation",
     "Wait",
     "WeakMemory",
     "explore",
+    "litmus",
     "replay",
     "run_ranks",
     "weak_memory",
