@@ -463,6 +463,19 @@ def test_timeouts_come_by_the_models_clock(segment: SharedMemory) -> None:
     assert time.monotonic() - before < 60
 
 
+def test_a_pipe_that_is_polled_inside_a_core_comes_back(segment: SharedMemory) -> None:
+    receiving, sending = multiprocessing.Pipe(duplex=False)
+    with receiving, sending, weak_memory(0) as memory:
+
+        def poll() -> bytes:
+            while not receiving.poll():
+                time.sleep(0)
+            return bytes(receiving.recv_bytes())
+
+        assert memory.run(lambda: sending.send_bytes(b"here"), poll)[1] == b"here"
+        assert not memory.run(lambda: receiving.poll(0.01))[0]
+
+
 def test_four_cores_agree_on_the_order_of_two_stores_that_two_of_them_make() -> None:
     """Independent reads of independent writes: with fences between the loads the readers do not disagree."""
     segment = SharedMemory(create=True, size=64)

@@ -74,7 +74,9 @@ class WeakMemory:
         return self._segments[file]
 
     def clock(self) -> float:
-        """Seconds as the cores see them: what they have slept, and a microsecond for each access."""
+        """Seconds as the cores see them: what they have slept, and a microsecond for each access and each question (who
+        polls until a time has passed would never come back otherwise)."""
+        self._slept += 1e-6
         return self._slept + 1e-6 * self._accesses
 
     # Running ------------------------------------------------------------------------------------------------

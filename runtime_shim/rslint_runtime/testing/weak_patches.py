@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _allocate = threading.Lock
 _LOCK, _RLOCK = type(threading.Lock()), type(threading.RLock())
 _POLL = 0.001  # seconds that pass while a core waits for a lock
+_WAIT_FOR_THE_MACHINE = ("multiprocessing.connection", "selectors", "subprocess")
 _CLOCKS = ("monotonic", "perf_counter", "time")
 
 
@@ -115,7 +116,12 @@ def _patch_locks(memory: WeakMemory, programs: tuple[ModuleType, ...], stack: co
 
 
 def _clock(memory: WeakMemory, real: Callable[[], float]) -> Callable[[], float]:
-    return lambda: real() if memory.core is None else memory.clock()
+    def read() -> float:
+        if memory.core is None or sys._getframe(1).f_globals.get("__name__") in _WAIT_FOR_THE_MACHINE:
+            return real()
+        return memory.clock()
+
+    return read
 
 
 def _modelled(
