@@ -63,7 +63,9 @@ def test_with_its_fences_ten_thousand_messages_are_right_with_each_seed() -> Non
 @pytest.mark.parametrize("number", range(4))
 def test_without_any_single_fence_some_seed_fails(number: int) -> None:
     ring = without_fence(number)
-    assert any(outcome(ring, seed, 200) != "right" for seed in SEEDS)
+    assert any(
+        outcome(ring, seed, 200) != "right" for seed in range(100)
+    )  # one of them fails with each tenth alone
 
 
 def test_a_seed_decides_everything() -> None:

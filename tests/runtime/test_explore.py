@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rslint_runtime.testing import Scenario, explore, replay
 
 
@@ -175,3 +177,67 @@ def test_inside_of_a_running_loop_it_says_what_to_do() -> None:
 
     with pytest.raises(RuntimeError, match="outside of a coroutine"):
         asyncio.run(inside())
+
+
+# With and without reduction -----------------------------------------------------------------------------------------
+
+STEPS = ("sleep 0", "sleep 1", "sleep 2", "write", "read", "locked", "timeout", "child", "time")
+
+
+def generated(bodies: list[list[str]], seen: set[str]) -> Callable[[], Scenario]:
+    """Tasks that make these steps; `seen` gets what each run comes to."""
+
+    def scenario() -> Scenario:
+        log: list[str] = []
+        lock = asyncio.Lock()
+
+        async def step(name: str, what: str) -> None:
+            if what.startswith("sleep"):
+                await asyncio.sleep(float(what[6:]))
+            elif what == "locked":
+                async with lock:
+                    await asyncio.sleep(1)
+                    log.append(name)
+            elif what == "timeout":
+                try:
+                    await asyncio.wait_for(asyncio.sleep(1), 2)
+                except asyncio.TimeoutError:
+                    log.append("timeout")
+            elif what == "child":
+                await asyncio.gather(step(name + "1", "sleep 1"), step(name + "2", "write"))
+            elif what == "time":
+                log.append(f"{name} at {asyncio.get_running_loop().time()}")
+            else:
+                log.append(f"{name} {what}s")
+
+        async def run(name: str, body: list[str]) -> None:
+            for what in body:
+                await step(name, what)
+
+        def at_end() -> None:
+            seen.add(" ".join(log))
+
+        return Scenario(
+            {f"t{number}": run(f"t{number}", body) for number, body in enumerate(bodies)}, at_end=at_end
+        )
+
+    return scenario
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(st.lists(st.lists(st.sampled_from(STEPS), min_size=1, max_size=2), min_size=2, max_size=3))
+def test_reduction_leaves_out_no_outcome(bodies: list[list[str]]) -> None:
+    with_it: set[str] = set()
+    without: set[str] = set()
+    fewer = explore(generated(bodies, with_it), preemptions=1)
+    every = explore(generated(bodies, without), preemptions=1, reduction=False)
+    assert with_it == without
+    assert (fewer.violation, every.violation) == (None, None)
+    assert fewer.runs <= every.runs
+
+
+def test_a_seed_of_tasks_is_one_line_that_replays() -> None:
+    found = explore(lazy_pool(locked=False)).violation
+    assert found is not None
+    assert f'seed: "{found.seed}"' in found.report()
+    assert replay(lazy_pool(locked=False), found.seed) == found

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import mmap
+import multiprocessing
 import pickle
+import queue
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -348,15 +352,202 @@ def test_what_tensors_do(segment: SharedMemory) -> None:
 
 
 @pytest.mark.usefixtures("memory")
+def test_what_casts_and_read_only_views_do(segment: SharedMemory) -> None:
+    words: Any = segment.buf[:16].cast("I")
+    words[1] = 2**31
+    words[-1] = 7
+    assert (len(words), words.nbytes, words.itemsize, words.format) == (4, 16, 4, "I")
+    assert words.tolist() == list(words) == [0, 2**31, 0, 7]
+    assert bytes(segment.buf[4:8]) == (2**31).to_bytes(4, sys.byteorder)
+    words[2:4] = words[0:2]
+    assert words[2:].tolist() == [0, 2**31]
+    assert words.cast("B")[12:16] == (2**31).to_bytes(4, sys.byteorder)
+    for wrong in (lambda: words.__setitem__(0, -1), lambda: segment.buf.cast("?!")):
+        with pytest.raises(ValueError, match="memoryview"):
+            wrong()
+    with pytest.raises(TypeError, match="multiple of itemsize"):
+        segment.buf[:5].cast("I")
+    seen: Any = segment.buf.toreadonly()
+    for write in (lambda: seen.__setitem__(0, 1), lambda: struct.pack_into("B", seen[4:], 0, 1)):
+        with pytest.raises(TypeError, match="read-only"):
+            write()
+
+
+@pytest.mark.usefixtures("memory")
+def test_what_struct_and_bytearrays_do(segment: SharedMemory) -> None:
+    view: Any = segment.buf
+    struct.pack_into("<HH", view, 60, 1, 2)
+    assert struct.unpack_from("<H", view, -2) == (2,)
+    assert list(struct.iter_unpack("<H", view[60:])) == [(1,), (2,)]
+    assert struct.unpack("<HH", view[60:]) == (1, 2)
+    assert bytearray(view[60:]) == b"\1\0\2\0"
+    with pytest.raises(struct.error, match="at least 68 bytes"):
+        struct.unpack_from("<Q", view, 60)
+    with pytest.raises(ValueError, match="format 'B'"):
+        view[0] = 256
+
+
+@pytest.mark.usefixtures("memory")
+def test_a_map_of_the_same_file_is_the_same_memory(segment: SharedMemory) -> None:
+    with open(f"/dev/shm/{segment.name}", "r+b") as file, mmap.mmap(file.fileno(), 64) as mapped:
+        segment.buf[3] = 9
+        assert mapped[3] == 9
+        mapped.seek(8)
+        assert (mapped.write(b"abc"), mapped.tell(), mapped.size()) == (3, 11, 64)
+        assert bytes(segment.buf[8:11]) == mapped[8:11] == b"abc"
+        mapped.seek(-2, 2)
+        mapped.write_byte(5)
+        assert (mapped.read(), segment.buf[62]) == (b"\0", 5)
+        assert np.frombuffer(mapped, dtype=np.uint8, offset=8)[0] == ord("a")
+    with pytest.raises(ValueError, match="closed"):
+        mapped[0]
+
+
+@pytest.mark.usefixtures("memory")
+def test_what_numpy_and_torch_compute_is_loaded_and_stored(segment: SharedMemory) -> None:
+    array: Any = np.ndarray((4,), dtype=np.int16, buffer=segment.buf)
+    array[:] = [1, 2, 3, 4]
+    array += 1
+    array[[0, 3]] = 0
+    array[array == 3] = 7
+    assert (array + 1).tolist() == [1, 8, 5, 1]
+    assert (-array[array > 4]).tolist() == [-7]
+    np.multiply(array, 2, out=array)
+    assert (array.tolist(), int(np.max(array))) == ([0, 14, 8, 0], 14)
+    tensor: Any = torch.frombuffer(segment.buf, dtype=torch.int16, count=4)
+    assert torch.add(tensor, 1).tolist() == [1, 15, 9, 1]
+    assert torch.stack([tensor, tensor]).shape == (2, 4)
+    assert bool(torch.equal(tensor, torch.tensor([0, 14, 8, 0], dtype=torch.int16)))
+
+
+@pytest.mark.parametrize("make", [threading.RLock, multiprocessing.Lock, threading.Condition], ids=str)
+def test_every_kind_of_lock_keeps_cores_apart_and_is_a_fence(
+    segment: SharedMemory, make: Callable[[], Any]
+) -> None:
+    kind = make.__name__
+    for seed in range(20):
+        segment.buf[:] = bytes(64)
+        with weak_memory(seed) as memory:
+            owner: Any = multiprocessing if kind == "Lock" else threading
+            lock, view = getattr(owner, kind)(), segment.buf
+
+            def count(lock: Any = lock, view: Any = view) -> None:
+                for _ in range(5):
+                    with lock:
+                        view[FLAG] += 1
+
+            memory.run(count, count, count)
+        assert segment.buf[FLAG] == 15
+
+
+def test_events_and_queues_of_threads_pass_on_what_was_stored_before(segment: SharedMemory) -> None:
+    for seed in range(30):
+        segment.buf[:] = bytes(64)
+        with weak_memory(seed) as memory:
+            done, sent, view = threading.Event(), queue.Queue(1), segment.buf
+
+            def send(view: Any = view, done: Any = done, sent: Any = sent) -> None:
+                view[DATA] = 1
+                done.set()
+                view[FLAG] = 1
+                sent.put("flag")
+
+            def receive(view: Any = view, done: Any = done, sent: Any = sent) -> tuple[int, str, int]:
+                done.wait()
+                return view[DATA], sent.get(timeout=60), view[FLAG]
+
+            assert memory.run(send, receive)[1] == (1, "flag", 1)
+
+
+def test_timeouts_come_by_the_models_clock(segment: SharedMemory) -> None:
+    def attempt(seed: int) -> tuple[bool, float]:
+        segment.buf[:] = bytes(64)
+        with weak_memory(seed) as memory:
+            lock, view = threading.Lock(), segment.buf
+
+            def hold() -> None:
+                with lock:
+                    while not view[FLAG]:
+                        time.sleep(0.5)
+
+            def wait() -> tuple[bool, float]:
+                started = time.monotonic()
+                got = lock.acquire(timeout=60)
+                view[FLAG] = 1
+                if got:
+                    lock.release()
+                return got, time.monotonic() - started
+
+            results: Any = memory.run(hold, wait)
+        return results[1]
+
+    before = time.monotonic()
+    waited = [attempt(seed) for seed in range(20)]
+    assert waited == [attempt(seed) for seed in range(20)]
+    assert {got for got, _ in waited} == {True, False}
+    assert all(seconds >= 60 for got, seconds in waited if not got)
+    assert time.monotonic() - before < 60
+
+
+def test_a_pipe_that_is_polled_inside_a_core_comes_back(segment: SharedMemory) -> None:
+    receiving, sending = multiprocessing.Pipe(duplex=False)
+    with receiving, sending, weak_memory(0) as memory:
+
+        def poll() -> bytes:
+            while not receiving.poll():
+                time.sleep(0)
+            return bytes(receiving.recv_bytes())
+
+        assert memory.run(lambda: sending.send_bytes(b"here"), poll)[1] == b"here"
+        assert not memory.run(lambda: receiving.poll(0.01))[0]
+
+
+def test_four_cores_agree_on_the_order_of_two_stores_that_two_of_them_make() -> None:
+    """Independent reads of independent writes: with fences between the loads the readers do not disagree."""
+    segment = SharedMemory(create=True, size=64)
+    try:
+
+        def reader(first: int, second: int) -> Callable[[Any], tuple[int, int]]:
+            def read(view: Any) -> tuple[int, int]:
+                one = view[first]
+                memory_fence()
+                return one, view[second]
+
+            return read
+
+        def writer(place: int) -> Callable[[Any], None]:
+            return lambda view: view.__setitem__(place, 1)
+
+        cores = (writer(FLAG), writer(DATA), reader(FLAG, DATA), reader(DATA, FLAG))
+        seen = outcomes(segment, *cores)
+        assert (None, None, (1, 0), (1, 0)) not in seen
+        assert len(seen) > 4
+    finally:
+        segment.close()
+        segment.unlink()
+
+
+@pytest.mark.usefixtures("memory")
 @pytest.mark.parametrize(
     "use",
     [
-        lambda view: view.cast("I"),
+        lambda view: view.cast("I", (2, 8)),
         lambda view: view[::2],
         lambda view: np.ndarray((2,), dtype=np.int16, buffer=view).transpose(),
         lambda view: torch.frombuffer(view, dtype=torch.uint8).numpy(),
+        lambda view: torch.clamp_(torch.frombuffer(view, dtype=torch.uint8), 0, 1),
+        lambda view: np.add.accumulate([1], out=np.ndarray((1,), dtype=np.int16, buffer=view)),
+        lambda view: mmap.mmap(-1, 64),
     ],
-    ids=["cast", "step", "ndarray method", "tensor method"],
+    ids=[
+        "cast",
+        "step",
+        "ndarray method",
+        "tensor method",
+        "torch in place",
+        "ufunc method",
+        "anonymous mmap",
+    ],
 )
 def test_a_use_that_the_model_does_not_see_is_refused(
     segment: SharedMemory, use: Callable[[Any], object]
@@ -373,11 +564,10 @@ def test_a_use_that_the_model_does_not_see_is_refused(
         lambda view: pickle.loads(view),
         lambda view: struct.Struct("I").pack_into(view, 0, 1),
         lambda view: torch.from_numpy(np.ndarray((2,), dtype=np.int16, buffer=view)),
-        lambda view: torch.add(torch.frombuffer(view, dtype=torch.uint8), 1),
+        lambda view: ctypes.c_uint32.from_buffer(view),
         lambda view: torch.frombuffer(view, dtype=torch.uint8).view(torch.int32),
-        lambda view: mmap.mmap(-1, 64),
     ],
-    ids=["memoryview", "pickle", "Struct", "from_numpy", "torch function", "view(dtype)", "mmap"],
+    ids=["memoryview", "pickle", "Struct", "from_numpy", "ctypes", "view(dtype)"],
 )
 def test_what_wants_a_buffer_is_refused_too(segment: SharedMemory, use: Callable[[Any], object]) -> None:
     with pytest.raises(TypeError):

@@ -1,6 +1,6 @@
 """Run a function on gloo ranks and learn how it went: completed, failed, or hung, and then who waits for whom. Run
-asyncio tasks in every order that matters (`explore`), and functions as the cores of a CPU with a weak memory model
-(`weak_memory`).
+threads or asyncio tasks in every order that matters (`explore`), and functions as the cores of a CPU with a weak
+memory model (`weak_memory`).
 
 Importing this module imports neither torch nor anything else that is slow.
 """
@@ -14,7 +14,9 @@ from rslint_runtime.testing.runner import RunError, run_ranks
 from rslint_runtime.testing.sweep_result import SweepResult, SweepRow
 from rslint_runtime.testing.sweeping import sweep
 from rslint_runtime.testing.switches import switch
-from rslint_runtime.testing.weak_model import Overtaken, Stuck, UnsupportedView, WeakMemory, weak_memory
+from rslint_runtime.testing.weak_memory import weak_memory
+from rslint_runtime.testing.weak_model import WeakMemory
+from rslint_runtime.testing.weak_state import Overtaken, Stuck, UnsupportedView
 
 __all__ = [
     "Collective",

@@ -50,6 +50,9 @@ class ChosenLoop(asyncio.AbstractEventLoop):
     errors: list[str] = field(default_factory=list)
     now: float = 0.0
     numbered: int = 0
+    named: int = 0
+    asked: int = 0
+    """How often the time was asked for."""
 
     def pending(self) -> list[Scheduled]:
         """The waits that may end now, the one that is due first in front."""
@@ -76,6 +79,7 @@ class ChosenLoop(asyncio.AbstractEventLoop):
     # What asyncio asks of a loop ----------------------------------------------------------------------------
 
     def time(self) -> float:
+        self.asked += 1
         return self.now
 
     def get_debug(self) -> bool:
@@ -91,6 +95,11 @@ class ChosenLoop(asyncio.AbstractEventLoop):
         return asyncio.Future(loop=self)
 
     def create_task(self, coro: Coroutine[Any, Any, Any], **keywords: Any) -> asyncio.Task[Any]:  # type: ignore[override]
+        if keywords.get("name") is None:
+            # asyncio counts through the whole process; a run is to have the same names each time.
+            self.named += 1
+            maker = asyncio.current_task(self)
+            keywords["name"] = f"{'task' if maker is None else maker.get_name()}.{self.named}"
         return asyncio.Task(coro, loop=self, **keywords)
 
     def call_soon(  # type: ignore[override]

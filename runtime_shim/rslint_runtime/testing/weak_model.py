@@ -21,14 +21,12 @@ Sources: Pulte, Flur, Deacon, French, Sarkar, Sewell, "Simplifying ARM Concurren
 
 from __future__ import annotations
 
-import contextlib
+import math
 import random
 import threading
-from collections.abc import Callable, Iterator
-from types import ModuleType
+from collections.abc import Callable
 from typing import Any, TypeVar
 
-from rslint_runtime.testing.weak_patches import patched
 from rslint_runtime.testing.weak_state import (
     Core,
     Late,
@@ -37,43 +35,49 @@ from rslint_runtime.testing.weak_state import (
     Stopped,
     Store,
     Stuck,
-    UnsupportedView,
     allocate,
     overlaid,
     overlap,
     stay_on_one_cpu,
 )
 
-__all__ = ["Overtaken", "Stuck", "UnsupportedView", "WeakMemory", "weak_memory"]
-
 T = TypeVar("T")
 
 _SWITCH = 0.08
 _DRAIN = 0.25
+_LENGTH = 1.0 / math.log(1.0 - _DRAIN)
 _WORD = 8
 
 
 class WeakMemory:
-    """One run of the model. Get it from `weak_memory`."""
+    """One run of the model. Get it from `weak_memory.weak_memory`."""
 
     def __init__(self, seed: int, most_accesses: int) -> None:
         self._random = random.Random(seed)
         self._chance = self._random.random
         self._most = most_accesses
         self._accesses = 0
+        self._left = self._drawn = 0
         self._now = 0
-        self._segments: dict[str, Segment] = {}
+        self._slept = 0.0
+        self._segments: dict[tuple[int, int], Segment] = {}
         self._late: list[Late] = []
         self._cores: list[Core] = []
         self.core: Core | None = None  # that runs now; None outside of `run`
         self._failure: BaseException | None = None
         self._over = allocate()
 
-    def segment(self, name: str, mapping: Callable[[], memoryview]) -> Segment:
-        """The segment of this name; `mapping` makes one that outlives the programs' own."""
-        if name not in self._segments:
-            self._segments[name] = Segment(name, mapping())
-        return self._segments[name]
+    def segment(self, file: tuple[int, int], name: str, mapping: Callable[[], memoryview]) -> Segment:
+        """The segment of this file; `mapping` makes one that outlives the programs' own, called `name` in messages."""
+        if file not in self._segments:
+            self._segments[file] = Segment(name, mapping())
+        return self._segments[file]
+
+    def clock(self) -> float:
+        """Seconds as the cores see them: what they have slept, and a microsecond for each access and each question (who
+        polls until a time has passed would never come back otherwise)."""
+        self._slept += 1e-6
+        return self._slept + 1e-6 * self._accesses
 
     # Running ------------------------------------------------------------------------------------------------
 
@@ -83,7 +87,7 @@ class WeakMemory:
         Raises what a core raises, `Stuck` when they make too many accesses, `Overtaken` when loads were overtaken.
         """
         self._cores = [Core(index) for index in range(len(functions))]
-        self._accesses, self._failure = 0, None
+        self._accesses, self._left, self._drawn, self._failure = 0, 0, 0, None
         results: list[Any] = [None] * len(functions)
         self._over.acquire()
         threads = [
@@ -122,27 +126,30 @@ class WeakMemory:
         else:
             self._over.release()
 
-    def pause(self) -> None:
-        """Let another core run, and drain what the chance says."""
+    def pause(self, seconds: float = 0.0) -> None:
+        """Let another core run, and drain what the chance says; so many seconds pass."""
         core = self.core
         if core is not None:
-            self._count()
+            self._slept += max(seconds, 0.0)
+            self._count(1)
             self._drain_some()
             core.idle = self._now
             self._switch(core)
             core.idle = -1
 
-    def _count(self) -> None:
-        self._accesses += 1
+    def _count(self, accesses: int) -> None:
+        self._accesses += accesses
         if self._accesses > self._most:
             self._fail(Stuck(f"the cores did not end within {self._most} accesses"))
 
-    def _tick(self, core: Core) -> None:
-        self._count()
-        chance = self._chance()
-        if chance < _SWITCH:
+    def _event(self, core: Core) -> None:
+        """Let another core run, or a store become visible; and choose after how many accesses something happens again.
+        That is drawn at once, not access by access: most accesses then cost no drawing of lots."""
+        self._count(self._drawn + 1)
+        self._left = self._drawn = int(math.log(1.0 - self._chance()) * _LENGTH)
+        if self._chance() < _SWITCH / _DRAIN:
             self._switch(core)
-        elif chance < _DRAIN:
+        else:
             self._drain_some()
 
     def _switch(self, core: Core) -> None:
@@ -162,23 +169,42 @@ class WeakMemory:
 
     # Memory -------------------------------------------------------------------------------------------------
 
+    def load_byte(self, segment: Segment, at: int) -> int:
+        """One byte as this core sees it."""
+        core = self.core
+        if core is not None:
+            self._left -= 1
+            if self._left < 0:
+                self._event(core)
+            if self._late:
+                self._notice(core, segment, at, at + 1)
+            if core.buffer or segment.changed > core.fenced:
+                return self._word(core, segment, at, at + 1)[0]
+        return segment.memory[at]
+
     def load(self, segment: Segment, start: int, end: int, *, bulk: bool) -> bytes:
         """The bytes from `start` to `end` as this core sees them; `bulk` for more than one element."""
         core = self.core
         if core is None:
             return bytes(segment.memory[start:end])
-        self._tick(core)
+        self._left -= 1
+        if self._left < 0:
+            self._event(core)
         if self._late:
             self._notice(core, segment, start, end)
         if not bulk:
             return self._word(core, segment, start, end)
         core.reads[segment, start, end] = None
+        if not core.buffer and not segment.changed > core.fenced:
+            return bytes(segment.memory[start:end])
         step = max(_WORD, -(-(end - start) // 4))
-        return b"".join(self._word(core, segment, at, min(at + step, end)) for at in range(start, end, step))
+        return b"".join(
+            [self._word(core, segment, at, min(at + step, end)) for at in range(start, end, step)]
+        )
 
     def _word(self, core: Core, segment: Segment, start: int, end: int) -> bytes:
         data = bytes(segment.memory[start:end])
-        if segment.past and segment.past[-1][0] > core.fenced:
+        if segment.changed > core.fenced:
             data = self._older(core, segment, start, end, data)
         if core.buffer:
             for buffered, first, last, stored in core.buffer:
@@ -216,43 +242,58 @@ class WeakMemory:
         if core is None:
             segment.memory[start : start + len(data)] = data
             return
-        self._tick(core)
-        step = max(_WORD, -(-len(data) // 4)) if bulk else len(data)
-        for at in range(0, len(data), step or 1):
+        self._left -= 1
+        if self._left < 0:
+            self._event(core)
+        if not bulk:
+            self._store_word(core, (segment, start, start + len(data), data))
+            return
+        step = max(_WORD, -(-len(data) // 4))
+        for at in range(0, len(data), step):
             piece = data[at : at + step]
             core.buffer.append((segment, start + at, start + at + len(piece), piece))
-        if core.reads and not bulk and self._chance() < 0.5:
-            store = core.buffer.pop()
-            if any(overlap(store, (one[0], one[1], one[2])) for one in core.buffer):
-                core.buffer.append(store)
-                return
+
+    def _store_word(self, core: Core, store: Store) -> None:
+        """One element is stored together, and may overtake earlier loads of many bytes."""
+        if core.reads and self._chance() < 0.5 and not any(overlap(store, one[:3]) for one in core.buffer):
             self._apply(core, store)
             self._late.append(Late(core, tuple(core.reads), store))
+        else:
+            core.buffer.append(store)
 
     def fence(self) -> None:
         """Order everything before against everything behind, on this core."""
         core = self.core
         if core is None:
             return
-        self._tick(core)
+        self._left -= 1
+        if self._left < 0:
+            self._event(core)
         while core.buffer:
             self._drain(core)
             if core.buffer and self._chance() < _SWITCH:
                 self._switch(core)
         core.fenced = self._now
-        core.seen.clear()
-        core.reads.clear()
+        if core.seen:
+            core.seen.clear()
+        if core.reads:
+            core.reads.clear()
         if self._late:
             self._late = [late for late in self._late if late.core is not core]
 
     def _drain_some(self) -> None:
         waiting = [core for core in self._cores if core.buffer]
-        if waiting:
+        if len(waiting) == 1:
+            self._drain(waiting[0])
+        elif waiting:
             self._drain(waiting[int(self._chance() * len(waiting))])
 
     def _drain(self, core: Core) -> None:
         """Make one waiting store visible, any that no earlier store to the same place holds back."""
         buffer = core.buffer
+        if len(buffer) == 1:
+            self._apply(core, buffer.pop())
+            return
         chosen = int(self._chance() * len(buffer))
         for index in range(chosen - 1, -1, -1):
             if overlap(buffer[index], buffer[chosen][:3]):
@@ -262,6 +303,7 @@ class WeakMemory:
     def _apply(self, core: Core, store: Store) -> None:
         segment, start, end, data = store
         self._now += 1
+        segment.changed = self._now
         before = bytes(segment.memory[start:end])
         segment.past.append((self._now, start, end, before, core))
         segment.memory[start:end] = data
@@ -275,25 +317,3 @@ class WeakMemory:
                         f"{end} of {segment.name}; core {core.index} saw the store and overwrote them"
                     )
                 )
-
-
-@contextlib.contextmanager
-def weak_memory(
-    seed: int, *, programs: tuple[ModuleType, ...] = (), most_accesses: int = 2_000_000
-) -> Iterator[WeakMemory]:
-    """Model weak memory while the context is entered; `run` of what it gives runs functions as cores.
-
-    Seen are, of `multiprocessing.shared_memory.SharedMemory` objects and of segments of `rslint_runtime.create` and
-    `attach`, whose `buf` is taken meanwhile: `buf` itself and its slices (as memoryviews), `struct.pack_into` and
-    `unpack_from`, NumPy arrays made with `numpy.ndarray(buffer=…)` and `numpy.frombuffer`, tensors made with
-    `torch.frombuffer`. Any other use of such memory raises `TypeError` (`UnsupportedView` where it reaches the model),
-    and so does making an `mmap`.
-
-    Locks count as fences if they are made meanwhile, or are globals of the modules in `programs`; `memory_fence` of
-    this package always does. `time.sleep` and `os.sched_yield` only let another core run. A core that waits for
-    another in any other way (a queue, an event) waits for ever, since only one runs at a time. `most_accesses` bounds
-    one `run`. Not for several threads at once, and not nested.
-    """
-    memory = WeakMemory(seed, most_accesses)
-    with patched(memory, programs):
-        yield memory

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy
 
@@ -11,11 +11,17 @@ from rslint_runtime.testing.weak_elements import load_elements, store_elements
 from rslint_runtime.testing.weak_state import UnsupportedView
 from rslint_runtime.testing.weak_views import SharedBytes
 
+_READING = frozenset(
+    "all any argmax argmin argsort cumsum dot flatten max mean min nonzero prod round searchsorted std var".split()
+)
 
-class SharedArray:
-    """Stands for an array: indices, slices, assignment, `copy`, `tobytes`, `tolist`, `item`, `fill`, `len`, `shape`.
 
-    Given to NumPy's own functions it is loaded: they get a copy that cannot be written to.
+class SharedArray(numpy.lib.mixins.NDArrayOperatorsMixin):
+    """Stands for an array: indices, slices, masks, assignment, operators, `copy`, `tobytes`, `tolist`, `item`, `fill`,
+    `len`, `shape`.
+
+    Given to NumPy's own functions it is loaded: they get a copy that cannot be written to. What a ufunc is to write
+    into it (`out=`, `+=`) is stored.
     """
 
     __hash__ = None  # type: ignore[assignment]
@@ -60,6 +66,18 @@ class SharedArray:
         loaded = numpy.frombuffer(self._load(self._elements.ravel().tolist()), self.dtype)
         return loaded.reshape(self.shape).copy()
 
+    def __array_ufunc__(self, function: Any, method: str, *inputs: Any, **named: Any) -> Any:
+        loaded = [one.copy() if isinstance(one, SharedArray) else one for one in inputs]
+        out = named.pop("out", ())
+        if not any(isinstance(one, SharedArray) for one in out):
+            return getattr(function, method)(*loaded, **named, **({"out": out} if out else {}))
+        if len(out) > 1 or method != "__call__":
+            raise UnsupportedView(
+                f"weak_memory does not model {function.__name__}.{method} into shared memory"
+            )
+        out[0][...] = function(*loaded, **named)
+        return out[0]
+
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
         loaded = self.copy() if dtype is None else self.copy().astype(dtype)
         loaded.flags.writeable = bool(copy)
@@ -89,12 +107,11 @@ class SharedArray:
     def reshape(self, *shape: Any) -> SharedArray:
         return SharedArray(self._memory, self._elements.reshape(*shape), self.dtype)
 
-    def __eq__(self, other: object) -> Any:
-        return self.copy() == (other.copy() if isinstance(other, SharedArray) else other)
-
-    def __getattr__(self, name: str) -> NoReturn:
+    def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
+        if name in _READING:
+            return getattr(self.copy(), name)
         raise UnsupportedView(f"weak_memory does not model ndarray.{name}")
 
     def _load(self, elements: list[int]) -> bytes:
@@ -108,8 +125,7 @@ def over(memory: SharedBytes, shape: Any, dtype: Any, offset: int) -> SharedArra
     count = int(numpy.prod(size))
     if offset + count * kind.itemsize > len(memory):
         raise TypeError("buffer is too small for requested array")
-    part = memory[offset : offset + count * kind.itemsize]
-    assert isinstance(part, SharedBytes)
+    part = memory.part(offset, offset + count * kind.itemsize)
     return SharedArray(part, numpy.arange(count).reshape(size), kind)
 
 

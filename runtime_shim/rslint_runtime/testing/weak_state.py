@@ -32,6 +32,7 @@ class Segment:
 
     def __init__(self, name: str, memory: memoryview) -> None:
         self.name, self.memory = name, memory
+        self.changed = 0  # when it was last
         self.past: deque[tuple[int, int, int, bytes, Core]] = deque(maxlen=REMEMBERED)
 
 
@@ -41,6 +42,8 @@ Range = tuple[Segment, int, int]
 
 class Core:
     """One function that runs: its store buffer, what it has seen since its last fence, and the baton it waits for."""
+
+    __slots__ = ("baton", "buffer", "done", "fenced", "idle", "index", "reads", "seen")
 
     def __init__(self, index: int) -> None:
         self.index = index
@@ -63,10 +66,12 @@ class Late:
 
 
 def stay_on_one_cpu() -> None:
-    """Only one core runs at a time: handing over is faster where none has to be woken on another CPU."""
+    """Only one of them runs at a time: handing over is faster where none has to be woken on another CPU. Processes that
+    do so side by side take different ones."""
     if hasattr(os, "sched_setaffinity"):
         with contextlib.suppress(OSError):
-            os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+            allowed = sorted(os.sched_getaffinity(0))
+            os.sched_setaffinity(0, {allowed[os.getpid() % len(allowed)]})
 
 
 def overlap(store: Store, other: Range) -> bool:

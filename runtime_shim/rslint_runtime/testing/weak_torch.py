@@ -14,13 +14,25 @@ from rslint_runtime.testing.weak_views import SharedBytes
 
 class SharedTensor:
     """Stands for a tensor: indices, slices, assignment, `+=`, comparison, `copy_`, `fill_`, `zero_`, `clone`, `item`,
-    `tolist`, `sum`, `numel`, `view`, `reshape`. It is no tensor: torch's own functions refuse it with
-    `TypeError`; `clone()` first."""
+    `tolist`, `sum`, `numel`, `view`, `reshape`. Given to torch's own functions it is loaded: they get a copy. Those
+    that would write into it (`add_`, `out=`) are refused."""
 
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, memory: SharedBytes, elements: torch.Tensor, dtype: torch.dtype) -> None:
         self._memory, self._elements, self.dtype = memory, elements, dtype
+
+    @classmethod
+    def __torch_function__(cls, function: Any, types: Any, given: Any = (), named: Any = None) -> Any:
+        name = getattr(function, "__name__", "")
+        named = named or {}
+        if (name.endswith("_") and not name.endswith("__")) or isinstance(named.get("out"), SharedTensor):
+            raise UnsupportedView(f"weak_memory does not model torch's {name} into shared memory")
+        loaded = [
+            [_loaded(part) for part in one] if isinstance(one, (list, tuple)) else _loaded(one)
+            for one in given
+        ]
+        return function(*loaded, **{key: _loaded(value) for key, value in named.items()})
 
     @property
     def shape(self) -> torch.Size:
@@ -125,8 +137,7 @@ def frombuffer(real: Any) -> Any:
         size = (len(buffer) - offset) // dtype.itemsize if count < 0 else count
         if size <= 0 or offset + size * dtype.itemsize > len(buffer):
             raise ValueError("the buffer is too small for the tensor")
-        part = buffer[offset : offset + size * dtype.itemsize]
-        assert isinstance(part, SharedBytes)
+        part = buffer.part(offset, offset + size * dtype.itemsize)
         return SharedTensor(part, torch.arange(size), dtype)
 
     return make

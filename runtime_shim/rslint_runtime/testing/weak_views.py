@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from rslint_runtime.testing.weak_state import Segment
 
 
+_BYTES = [bytes([value]) for value in range(256)]
+
+
 class SharedBytes:
     """Stands for `memoryview` of unsigned bytes: indices, slices with step 1, `bytes()`, iteration, comparison, `with`.
 
@@ -21,7 +24,10 @@ class SharedBytes:
     """
 
     format, itemsize, ndim, readonly = "B", 1, 1, False
+    strides, contiguous, c_contiguous = (1,), True, True
     __hash__ = None  # type: ignore[assignment]
+
+    __slots__ = ("end", "memory", "segment", "start")
 
     def __init__(self, memory: WeakMemory, segment: Segment, start: int, end: int) -> None:
         self.memory, self.segment, self.start, self.end = memory, segment, start, end
@@ -35,10 +41,11 @@ class SharedBytes:
 
     def __getitem__(self, index: int | slice) -> int | SharedBytes:
         if isinstance(index, slice):
-            start, end = self._range(index)
-            return SharedBytes(self.memory, self.segment, self.start + start, self.start + end)
-        at = self._index(index)
-        return self.take(at, at + 1, bulk=False)[0]
+            return self.part(*self._range(index))
+        at = self.start + index if index >= 0 else self.end + index
+        if not self.start <= at < self.end:
+            raise IndexError("index out of bounds on dimension 1")
+        return self.memory.load_byte(self.segment, at)
 
     def __setitem__(self, index: int | slice, value: Any) -> None:
         if isinstance(index, slice):
@@ -47,12 +54,18 @@ class SharedBytes:
             if len(data) != end - start:
                 raise ValueError("memoryview assignment: lvalue and rvalue have different structures")
             self.put(start, data, bulk=True)
-        else:
-            self.put(self._index(index), bytes([value]), bulk=False)
+            return
+        at = self.start + index if index >= 0 else self.end + index
+        if not self.start <= at < self.end:
+            raise IndexError("index out of bounds on dimension 1")
+        if not 0 <= value < 256:
+            raise ValueError("memoryview: invalid value for format 'B'")
+        self.memory.store(self.segment, at, _BYTES[value], bulk=False)
 
     def __iter__(self) -> Iterator[int]:
-        for at in range(len(self)):
-            yield self.take(at, at + 1, bulk=False)[0]
+        load, segment = self.memory.load_byte, self.segment
+        for at in range(self.start, self.end):
+            yield load(segment, at)
 
     def __bytes__(self) -> bytes:
         return self.take(0, len(self), bulk=True)
@@ -75,7 +88,11 @@ class SharedBytes:
         """Nothing: the segment's own view is kept."""
 
     def toreadonly(self) -> SharedBytes:
-        return self
+        return ReadOnlyBytes(self.memory, self.segment, self.start, self.end)
+
+    @property
+    def shape(self) -> tuple[int]:
+        return (len(self),)
 
     def __enter__(self) -> SharedBytes:
         return self
@@ -83,12 +100,22 @@ class SharedBytes:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.release()
+        """As `release`."""
 
     def __getattr__(self, name: str) -> NoReturn:
         if name.startswith("__"):
             raise AttributeError(name)
         raise UnsupportedView(f"weak_memory does not model memoryview.{name}")
+
+    def part(self, start: int, end: int) -> SharedBytes:
+        """The bytes from `start` to `end` as a view of their own."""
+        return SharedBytes(self.memory, self.segment, self.start + start, self.start + end)
+
+    def cast(self, form: str, shape: Any = None) -> Any:
+        """As items of another format."""
+        from rslint_runtime.testing.weak_items import cast
+
+        return cast(self, form, shape)
 
     def take(self, start: int, end: int, *, bulk: bool) -> bytes:
         """Load bytes of this view."""
@@ -100,14 +127,24 @@ class SharedBytes:
             raise IndexError("index out of bounds")
         self.memory.store(self.segment, self.start + start, data, bulk=bulk)
 
-    def _index(self, index: int) -> int:
-        at = index + len(self) if index < 0 else index
-        if not 0 <= at < len(self):
-            raise IndexError("index out of bounds on dimension 1")
-        return at
-
     def _range(self, index: slice) -> tuple[int, int]:
-        start, end, step = index.indices(len(self))
+        start, end, step = index.indices(self.end - self.start)
         if step != 1:
             raise UnsupportedView("weak_memory models slices with step 1")
         return start, max(start, end)
+
+
+class ReadOnlyBytes(SharedBytes):
+    """What `memoryview.toreadonly` gives."""
+
+    __slots__ = ()
+    readonly = True
+
+    def part(self, start: int, end: int) -> SharedBytes:
+        return ReadOnlyBytes(self.memory, self.segment, self.start + start, self.start + end)
+
+    def __setitem__(self, index: int | slice, value: Any) -> None:
+        raise TypeError("cannot modify read-only memory")
+
+    def put(self, start: int, data: bytes, *, bulk: bool) -> None:
+        raise TypeError("cannot modify read-only memory")
