@@ -1,4 +1,4 @@
-# rslint-runtime 0.1.0 in one file (sha256 77b7c85c5fdcce3d)
+# rslint-runtime 0.1.0 in one file (sha256 8f232b1d5a69a098)
 # Written by `rslint shim --vendor`. Change nothing here by hand: the same command renews this file, and
 # `rslint shim --check` tells whether it is current.
 # fmt: off
@@ -1054,6 +1054,7 @@ class _GroupTurn:
         self._holder: int | None = None
         self._ticket: _TurnTicket | None = None
         self._interrupt: BaseException | None = None
+        self._kept: deque[tuple[Work | None, tuple[Tensor, ...]]] = deque(maxlen=64)
 
     def __enter__(self) -> None:
         if self._holder == threading.get_ident():
@@ -1082,6 +1083,10 @@ class _GroupTurn:
         ticket.ended.release()
         if interrupt is not None:
             raise interrupt
+
+    def keep(self, work: Work | None, *tensors: Tensor) -> None:
+        """Hold what a backend was given until its threads have long let go of it (see byte_transport)."""
+        self._kept.append((work, tensors))
 
     def complete(self, *works: Work | None) -> None:
         """Wait for collectives that have begun; an interrupt meanwhile is raised when the turn ends.
@@ -1226,8 +1231,9 @@ def _named_for(group: ProcessGroup) -> ProcessGroup:
 # carry has a kind. Every message is announced by two numbers, its kind and its size, so that what another collective left
 # on the wire is told from an announcement instead of being taken for a size.
 #
-# A backend is given memory of torch's own, never a tensor over memory of Python's: a thread of the backend may be the
-# last to let go of it, would have to wait for the interpreter's lock to do so, and would hold up the group meanwhile.
+# What a backend was given is not let go of as soon as its work is done: if a thread of the backend is the last to let go
+# of something that Python has seen, it needs the interpreter for that, which crashes now and then (torch 2.13 with gloo).
+# So tensors and handles of the latest collectives are kept with the turn, without their memory.
 #
 # All functions are called with the carrier's turn held. Interrupts that come while they wait are kept until it ends.
 
@@ -1261,6 +1267,7 @@ def first_failing(carrier: Carrier, failed: bool) -> int | None:
     count = len(carrier.ranks)
     lowest = _integers(carrier.ranks.index(carrier.rank) if failed else count)
     work = dist.all_reduce(lowest, op=dist.ReduceOp.MIN, group=carrier.group, async_op=True)
+    carrier.turn.keep(work, lowest)
     carrier.turn.complete(work)
     found = int(lowest.item())
     return None if found == count else carrier.ranks[found]
@@ -1279,6 +1286,7 @@ def broadcast_message(carrier: Carrier, src: int, message: Message | None) -> Me
 
     header = _header(message)
     works = [dist.broadcast(header, src=src, group=carrier.group, async_op=True)]
+    carrier.turn.keep(works[0], header)
     if message is None or message.data.nbytes > _CERTAIN_ROOM:
         carrier.turn.complete(*works)
         works = []
@@ -1289,8 +1297,11 @@ def broadcast_message(carrier: Carrier, src: int, message: Message | None) -> Me
     # Where the source has not waited yet, no interrupt comes between the announcement and what it announces.
     for part in _parts(room, _AT_ONCE):
         works.append(dist.broadcast(part, src=src, group=carrier.group, async_op=True))
+        carrier.turn.keep(works[-1], part)
     carrier.turn.complete(*works)
-    return message or Message(failed, _bytes_of(room))
+    received = message or Message(failed, _bytes_of(room))
+    _free(room)
+    return received
 
 
 def gather_messages(carrier: Carrier, message: Message) -> list[Message]:
@@ -1300,24 +1311,38 @@ def gather_messages(carrier: Carrier, message: Message) -> list[Message]:
 
     Raises: as `broadcast_message`; here room is needed for all messages.
     """
-    import torch.distributed as dist
-
     headers = [_header(None) for _ in carrier.ranks]
-    carrier.turn.complete(dist.all_gather(headers, _header(message), group=carrier.group, async_op=True))
+    _gather(carrier, headers, _header(message))
     announced = [_announced(header) for header in headers]
     some_failed = any(failed for failed, _ in announced)
     sizes = [size if failed or not some_failed else 0 for failed, size in announced]
     longest = max(sizes)
-    own, *places = _parts(_agreed_room(carrier, (len(sizes) + 1) * longest), longest)
+    room = _agreed_room(carrier, (len(sizes) + 1) * longest)
+    own, *places = _parts(room, longest)
     if message.failed or not some_failed:
         own[: message.data.nbytes].copy_(_over(message.data))
     at_once = max(_AT_ONCE // len(sizes), 1)
     for part, *parts in zip(*(_parts(place, at_once) for place in (own, *places)), strict=True):
-        carrier.turn.complete(dist.all_gather(parts, part, group=carrier.group, async_op=True))
-    return [
+        _gather(carrier, parts, part)
+    received = [
         Message(failed, _bytes_of(place[:size]))
         for place, size, (failed, _) in zip(places, sizes, announced, strict=True)
     ]
+    _free(room)
+    return received
+
+
+def _gather(carrier: Carrier, into: list[Tensor], part: Tensor) -> None:
+    import torch.distributed as dist
+
+    work = dist.all_gather(into, part, group=carrier.group, async_op=True)
+    carrier.turn.keep(work, *into, part)
+    carrier.turn.complete(work)
+
+
+def _free(room: Tensor) -> None:
+    """Give the memory back, here and now, although tensors over it are kept."""
+    room.untyped_storage().resize_(0)
 
 
 def _header(message: Message | None) -> Tensor:
