@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from rslint_runtime.testing import Scenario, explore, replay
 
-from tests.ordering.programs import FIXTURES, load
+from rslint.proof.demonstrate import load
+from tests.ordering.programs import FIXTURES
 
 CODES = ("RS201", "RS202", "RS206", "RS208")
 PROGRAMS = sorted(

@@ -345,8 +345,6 @@ def threads_with_a_group_each(rank: int, world_size: int, threads: int) -> objec
     def both(one: int, other: int) -> tuple[int, int]:
         return one, other
 
-    # torch 2.13 fills a table at the first call of each operator under a recorder, and not safely from several threads.
-    all_primitives(rank, None)
     groups = [dist.new_group() for _ in range(threads)]
     outcomes: dict[int, list[object]] = {}
 

@@ -420,7 +420,11 @@ def test_what_numpy_and_torch_compute_is_loaded_and_stored(segment: SharedMemory
     assert bool(torch.equal(tensor, torch.tensor([0, 14, 8, 0], dtype=torch.int16)))
 
 
-@pytest.mark.parametrize("make", [threading.RLock, multiprocessing.Lock, threading.Condition], ids=str)
+@pytest.mark.parametrize(
+    "make",
+    [threading.RLock, multiprocessing.Lock, threading.Condition],
+    ids=["RLock", "a lock of multiprocessing", "Condition"],
+)
 def test_every_kind_of_lock_keeps_cores_apart_and_is_a_fence(
     segment: SharedMemory, make: Callable[[], Any]
 ) -> None:

@@ -28,6 +28,22 @@ from rslint_runtime.testing import rank as rank_process
 from rslint_runtime.testing import rendezvous, wire
 
 _PR_SET_PDEATHSIG = 1
+_NAMESPACES = ("aten", "c10d", "_c10d_functional", "_c10d_functional_autograd")
+
+
+def _look_up_operators() -> None:
+    """Look every operator up before a rank does.
+
+    The first lookup under a dispatch mode makes an object to which torch's C++ side keeps a bare pointer; two threads
+    that look the same one up at once make two, of which Python forgets the one that C++ may point to (torch 2.13).
+    """
+    import torch
+
+    for name in torch._C._dispatch_get_all_op_names():
+        namespace, _, rest = name.partition("::")
+        if namespace in _NAMESPACES:
+            operator, _, overload = rest.partition(".")
+            getattr(getattr(getattr(torch.ops, namespace), operator), overload or "default")
 
 
 @dataclass
@@ -41,6 +57,7 @@ def main(descriptor: int, modules: Sequence[str]) -> NoReturn:
     """Import `modules`; then serve requests that arrive on the inherited socket `descriptor` until it closes."""
     for module in modules:
         importlib.import_module(module)
+    _look_up_operators()
     gc.collect()
     gc.freeze()
     server = socket.socket(fileno=descriptor)
