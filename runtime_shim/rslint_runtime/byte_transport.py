@@ -4,9 +4,8 @@ torch's object collectives need NumPy and have no way to say that there is no ob
 carry has a kind. Every message is announced by two numbers, its kind and its size, so that what another collective left
 on the wire is told from an announcement instead of being taken for a size.
 
-What a backend was given is not let go of as soon as its work is done: if a thread of the backend is the last to let go
-of something that Python has seen, it needs the interpreter for that, which crashes now and then (torch 2.13 with gloo).
-So tensors and handles of the latest collectives are kept with the turn, without their memory.
+A backend is given memory of torch's own, never a tensor over memory of Python's: a thread of the backend may be the
+last to let go of it, would have to wait for the interpreter's lock to do so, and would hold up the group meanwhile.
 
 All functions are called with the carrier's turn held. Interrupts that come while they wait are kept until it ends.
 """
@@ -58,7 +57,6 @@ def first_failing(carrier: Carrier, failed: bool) -> int | None:
     count = len(carrier.ranks)
     lowest = _integers(carrier.ranks.index(carrier.rank) if failed else count)
     work = dist.all_reduce(lowest, op=dist.ReduceOp.MIN, group=carrier.group, async_op=True)
-    carrier.turn.keep(work, lowest)
     carrier.turn.complete(work)
     found = int(lowest.item())
     return None if found == count else carrier.ranks[found]
@@ -77,7 +75,6 @@ def broadcast_message(carrier: Carrier, src: int, message: Message | None) -> Me
 
     header = _header(message)
     works = [dist.broadcast(header, src=src, group=carrier.group, async_op=True)]
-    carrier.turn.keep(works[0], header)
     if message is None or message.data.nbytes > _CERTAIN_ROOM:
         carrier.turn.complete(*works)
         works = []
@@ -88,11 +85,8 @@ def broadcast_message(carrier: Carrier, src: int, message: Message | None) -> Me
     # Where the source has not waited yet, no interrupt comes between the announcement and what it announces.
     for part in _parts(room, _AT_ONCE):
         works.append(dist.broadcast(part, src=src, group=carrier.group, async_op=True))
-        carrier.turn.keep(works[-1], part)
     carrier.turn.complete(*works)
-    received = message or Message(failed, _bytes_of(room))
-    _free(room)
-    return received
+    return message or Message(failed, _bytes_of(room))
 
 
 def gather_messages(carrier: Carrier, message: Message) -> list[Message]:
@@ -102,38 +96,24 @@ def gather_messages(carrier: Carrier, message: Message) -> list[Message]:
 
     Raises: as `broadcast_message`; here room is needed for all messages.
     """
+    import torch.distributed as dist
+
     headers = [_header(None) for _ in carrier.ranks]
-    _gather(carrier, headers, _header(message))
+    carrier.turn.complete(dist.all_gather(headers, _header(message), group=carrier.group, async_op=True))
     announced = [_announced(header) for header in headers]
     some_failed = any(failed for failed, _ in announced)
     sizes = [size if failed or not some_failed else 0 for failed, size in announced]
     longest = max(sizes)
-    room = _agreed_room(carrier, (len(sizes) + 1) * longest)
-    own, *places = _parts(room, longest)
+    own, *places = _parts(_agreed_room(carrier, (len(sizes) + 1) * longest), longest)
     if message.failed or not some_failed:
         own[: message.data.nbytes].copy_(_over(message.data))
     at_once = max(_AT_ONCE // len(sizes), 1)
     for part, *parts in zip(*(_parts(place, at_once) for place in (own, *places)), strict=True):
-        _gather(carrier, parts, part)
-    received = [
+        carrier.turn.complete(dist.all_gather(parts, part, group=carrier.group, async_op=True))
+    return [
         Message(failed, _bytes_of(place[:size]))
         for place, size, (failed, _) in zip(places, sizes, announced, strict=True)
     ]
-    _free(room)
-    return received
-
-
-def _gather(carrier: Carrier, into: list[Tensor], part: Tensor) -> None:
-    import torch.distributed as dist
-
-    work = dist.all_gather(into, part, group=carrier.group, async_op=True)
-    carrier.turn.keep(work, *into, part)
-    carrier.turn.complete(work)
-
-
-def _free(room: Tensor) -> None:
-    """Give the memory back, here and now, although tensors over it are kept."""
-    room.untyped_storage().resize_(0)
 
 
 def _header(message: Message | None) -> Tensor:

@@ -11,12 +11,10 @@ from __future__ import annotations
 import sys
 import threading
 import weakref
-from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from torch.distributed import ProcessGroup, Work
 
 __all__ = ["Carrier", "carrier_of", "use_cpu_group"]
@@ -64,7 +62,6 @@ class _GroupTurn:
         self._holder: int | None = None
         self._ticket: _TurnTicket | None = None
         self._interrupt: BaseException | None = None
-        self._kept: deque[tuple[Work | None, tuple[Tensor, ...]]] = deque(maxlen=64)
 
     def __enter__(self) -> None:
         if self._holder == threading.get_ident():
@@ -93,10 +90,6 @@ class _GroupTurn:
         ticket.ended.release()
         if interrupt is not None:
             raise interrupt
-
-    def keep(self, work: Work | None, *tensors: Tensor) -> None:
-        """Hold what a backend was given until its threads have long let go of it (see byte_transport)."""
-        self._kept.append((work, tensors))
 
     def complete(self, *works: Work | None) -> None:
         """Wait for collectives that have begun; an interrupt meanwhile is raised when the turn ends.
