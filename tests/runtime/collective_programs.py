@@ -134,15 +134,13 @@ def large_and_in_parts(rank: int, world_size: int, at_once: int) -> object:
 def no_room(rank: int, world_size: int, primitive: str) -> object:
     """What is large enough to need an agreement does not fit into rank 1's memory."""
 
-    empty = torch.empty
-
-    def allocate(size: Any, **options: Any) -> torch.Tensor:
-        if rank == 1 and isinstance(size, int) and size > 1000:
-            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
-        return empty(size, **options)
+    def allocate(size: int) -> bytearray:
+        if rank == 1 and size > 1000:
+            raise MemoryError
+        return bytearray(size)
 
     byte_transport._CERTAIN_ROOM = 1000
-    torch.empty = allocate  # type: ignore[assignment]
+    setattr(byte_transport, "bytearray", allocate)  # noqa: B010 (it shadows the builtin)
     if primitive == "broadcast_result":
         return told(lambda: len(broadcast_result(lambda: "x" * 5000, src=0)))
     return told(lambda: len(gather_results(lambda: "x" * 5000)))
@@ -542,7 +540,7 @@ def takes_longer_than_the_groups_timeout(rank: int, world_size: int, seconds: fl
 
 
 def memory_for_a_value(rank: int, world_size: int, size: int) -> list[float]:
-    """The most of Python's memory that each primitive takes on this rank, in sizes of the value."""
+    """The most that each primitive allocates on this rank, in sizes of the value."""
     value = b"x" * size
     peaks = []
     calls: list[Callable[[], object]] = [

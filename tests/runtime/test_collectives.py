@@ -248,7 +248,7 @@ def test_values_of_all_kinds() -> None:
 
 
 def test_a_large_value_takes_little_more_memory_than_itself() -> None:
-    """Of Python's, beside the tensor: at the source its pickle, at a peer that and the copy, gathering both of all."""
+    """At the source its pickle; at a peer that and the copy; gathering, everybody's as well."""
     source, peer = run_collectives("memory_for_a_value", args=(4_000_000,)).results.values()
     assert source[0] < 1.5
     assert peer[0] < 2.5
