@@ -1,4 +1,4 @@
-# rslint-runtime 0.1.0 in one file (sha256 8f232b1d5a69a098)
+# rslint-runtime 0.1.0 in one file (sha256 677f028263cd530a)
 # Written by `rslint shim --vendor`. Change nothing here by hand: the same command renews this file, and
 # `rslint shim --check` tells whether it is current.
 # fmt: off
@@ -1054,7 +1054,6 @@ class _GroupTurn:
         self._holder: int | None = None
         self._ticket: _TurnTicket | None = None
         self._interrupt: BaseException | None = None
-        self._kept: deque[tuple[Work | None, tuple[Tensor, ...]]] = deque(maxlen=64)
 
     def __enter__(self) -> None:
         if self._holder == threading.get_ident():
@@ -1083,10 +1082,6 @@ class _GroupTurn:
         ticket.ended.release()
         if interrupt is not None:
             raise interrupt
-
-    def keep(self, work: Work | None, *tensors: Tensor) -> None:
-        """Hold what a backend was given until its threads have long let go of it (see byte_transport)."""
-        self._kept.append((work, tensors))
 
     def complete(self, *works: Work | None) -> None:
         """Wait for collectives that have begun; an interrupt meanwhile is raised when the turn ends.
@@ -1225,15 +1220,11 @@ def _named_for(group: ProcessGroup) -> ProcessGroup:
 
 # ==== byte_transport ========================================================================================
 
-# Carries bytes between the ranks of a group, as uint8 tensors.
+# Carries bytes between the ranks of a group, over uint8 tensors in memory that Python owns.
 #
 # torch's object collectives need NumPy and have no way to say that there is no object; these need none, and what they
 # carry has a kind. Every message is announced by two numbers, its kind and its size, so that what another collective left
 # on the wire is told from an announcement instead of being taken for a size.
-#
-# What a backend was given is not let go of as soon as its work is done: if a thread of the backend is the last to let go
-# of something that Python has seen, it needs the interpreter for that, which crashes now and then (torch 2.13 with gloo).
-# So tensors and handles of the latest collectives are kept with the turn, without their memory.
 #
 # All functions are called with the carrier's turn held. Interrupts that come while they wait are kept until it ends.
 
@@ -1254,7 +1245,7 @@ class Message:
 
 
 def pickled_bytes(value: object) -> memoryview:
-    """The pickle, in memory that a tensor may be made over: it can be written."""
+    """Pickle into memory that a tensor can share, so that large values are copied once and not twice."""
     file = io.BytesIO()
     pickle.Pickler(file, protocol=5).dump(value)
     return file.getbuffer()
@@ -1265,12 +1256,10 @@ def first_failing(carrier: Carrier, failed: bool) -> int | None:
     import torch.distributed as dist
 
     count = len(carrier.ranks)
-    lowest = _integers(carrier.ranks.index(carrier.rank) if failed else count)
-    work = dist.all_reduce(lowest, op=dist.ReduceOp.MIN, group=carrier.group, async_op=True)
-    carrier.turn.keep(work, lowest)
+    lowest = array("q", [carrier.ranks.index(carrier.rank) if failed else count])
+    work = dist.all_reduce(_integers(lowest), op=dist.ReduceOp.MIN, group=carrier.group, async_op=True)
     carrier.turn.complete(work)
-    found = int(lowest.item())
-    return None if found == count else carrier.ranks[found]
+    return None if lowest[0] == count else carrier.ranks[lowest[0]]
 
 
 def broadcast_message(carrier: Carrier, src: int, message: Message | None) -> Message:
@@ -1285,23 +1274,18 @@ def broadcast_message(carrier: Carrier, src: int, message: Message | None) -> Me
     import torch.distributed as dist
 
     header = _header(message)
-    works = [dist.broadcast(header, src=src, group=carrier.group, async_op=True)]
-    carrier.turn.keep(works[0], header)
+    works = [dist.broadcast(_integers(header), src=src, group=carrier.group, async_op=True)]
     if message is None or message.data.nbytes > _CERTAIN_ROOM:
         carrier.turn.complete(*works)
+        failed, size = _announced(header)
+        room = _agreed_room(carrier, size, size if message is None else 0)
+        message = message or Message(failed, room)
         works = []
-    failed, size = _announced(header)
-    room = _agreed_room(carrier, size)
-    if message is not None:
-        room.copy_(_over(message.data))
-    # Where the source has not waited yet, no interrupt comes between the announcement and what it announces.
-    for part in _parts(room, _AT_ONCE):
+    # Where the source has not waited yet, nothing can come between the announcement and what it announces.
+    for part in _tensors_over(message.data, 0, message.data.nbytes, _AT_ONCE):
         works.append(dist.broadcast(part, src=src, group=carrier.group, async_op=True))
-        carrier.turn.keep(works[-1], part)
     carrier.turn.complete(*works)
-    received = message or Message(failed, _bytes_of(room))
-    _free(room)
-    return received
+    return message
 
 
 def gather_messages(carrier: Carrier, message: Message) -> list[Message]:
@@ -1311,72 +1295,50 @@ def gather_messages(carrier: Carrier, message: Message) -> list[Message]:
 
     Raises: as `broadcast_message`; here room is needed for all messages.
     """
-    headers = [_header(None) for _ in carrier.ranks]
-    _gather(carrier, headers, _header(message))
+    import torch.distributed as dist
+
+    count = len(carrier.ranks)
+    headers = [array("q", [0, 0]) for _ in range(count)]
+    into, part = [_integers(header) for header in headers], _integers(_header(message))
+    carrier.turn.complete(dist.all_gather(into, part, group=carrier.group, async_op=True))
     announced = [_announced(header) for header in headers]
     some_failed = any(failed for failed, _ in announced)
     sizes = [size if failed or not some_failed else 0 for failed, size in announced]
     longest = max(sizes)
-    room = _agreed_room(carrier, (len(sizes) + 1) * longest)
-    own, *places = _parts(room, longest)
-    if message.failed or not some_failed:
-        own[: message.data.nbytes].copy_(_over(message.data))
-    at_once = max(_AT_ONCE // len(sizes), 1)
-    for part, *parts in zip(*(_parts(place, at_once) for place in (own, *places)), strict=True):
-        _gather(carrier, parts, part)
-    received = [
-        Message(failed, _bytes_of(place[:size]))
-        for place, size, (failed, _) in zip(places, sizes, announced, strict=True)
+    padded = message.data.nbytes != longest
+    room = _agreed_room(carrier, count * longest, (count + padded) * longest)
+    gathered, own = room[: count * longest], room[count * longest :] if padded else message.data
+    if padded and (message.failed or not some_failed):
+        own[: message.data.nbytes] = message.data
+    at_once = max(_AT_ONCE // count, 1)
+    for part, *parts in zip(
+        _tensors_over(own, 0, longest, at_once),
+        *(_tensors_over(gathered, position * longest, longest, at_once) for position in range(count)),
+        strict=True,
+    ):
+        carrier.turn.complete(dist.all_gather(parts, part, group=carrier.group, async_op=True))
+    starts = range(0, count * longest, longest)
+    return [
+        Message(failed, gathered[start : start + size])
+        for start, size, (failed, _) in zip(starts, sizes, announced, strict=True)
     ]
-    _free(room)
-    return received
 
 
-def _gather(carrier: Carrier, into: list[Tensor], part: Tensor) -> None:
-    import torch.distributed as dist
-
-    work = dist.all_gather(into, part, group=carrier.group, async_op=True)
-    carrier.turn.keep(work, *into, part)
-    carrier.turn.complete(work)
-
-
-def _free(room: Tensor) -> None:
-    """Give the memory back, here and now, although tensors over it are kept."""
-    room.untyped_storage().resize_(0)
-
-
-def _header(message: Message | None) -> Tensor:
+def _header(message: Message | None) -> array[int]:
     if message is None:
-        return _integers(0, 0)
-    return _integers(_ANNOUNCED_FAILURE if message.failed else _ANNOUNCED_VALUE, message.data.nbytes)
+        return array("q", [0, 0])
+    return array("q", [_ANNOUNCED_FAILURE if message.failed else _ANNOUNCED_VALUE, message.data.nbytes])
 
 
-def _integers(*values: int) -> Tensor:
-    """A tensor of these numbers; torch.tensor takes twice the time for it, and may put it on a default device."""
+def _integers(memory: array[int]) -> Tensor:
+    """A tensor over the array: it costs a third of what torch.tensor does, and no default device moves it."""
     import torch
 
-    return torch.frombuffer(array("q", values), dtype=torch.int64).clone()
+    return torch.frombuffer(memory, dtype=torch.int64)
 
 
-def _over(memory: memoryview | bytearray) -> Tensor:
-    import torch
-
-    return torch.frombuffer(memory, dtype=torch.uint8)
-
-
-def _parts(tensor: Tensor, size: int) -> list[Tensor]:
-    return [tensor[start : start + size] for start in range(0, tensor.numel(), size)]
-
-
-def _bytes_of(tensor: Tensor) -> memoryview:
-    copy = bytearray(tensor.numel())
-    if copy:
-        _over(copy).copy_(tensor)
-    return memoryview(copy)
-
-
-def _announced(header: Tensor) -> tuple[bool, int]:
-    kind, size = header.tolist()
+def _announced(header: array[int]) -> tuple[bool, int]:
+    kind, size = header
     if kind not in (_ANNOUNCED_VALUE, _ANNOUNCED_FAILURE) or size < 1:
         raise RuntimeError(
             "the ranks are out of step: what arrived belongs to another collective than the one this rank is in; "
@@ -1385,21 +1347,32 @@ def _announced(header: Tensor) -> tuple[bool, int]:
     return kind == _ANNOUNCED_FAILURE, size
 
 
-def _agreed_room(carrier: Carrier, size: int) -> Tensor:
-    """Memory of `size` bytes; where that is much, all ranks have theirs or all raise."""
+def _agreed_room(carrier: Carrier, size: int, own_size: int) -> memoryview:
+    """Memory of `own_size` bytes; where `size` is large, all ranks have theirs or all raise."""
+    room: bytearray | None = None
+    try:
+        room = bytearray(own_size)
+    except MemoryError:
+        if size <= _CERTAIN_ROOM:
+            raise
+    if size > _CERTAIN_ROOM:
+        failing = first_failing(carrier, room is None)
+        shortage = MemoryError(f"no room for the {size:,} bytes that a collective carries")
+        if room is None:
+            raise shortage
+        if failing is not None:
+            raise_for_peer(describe_failure(shortage, failing))
+    assert room is not None
+    return memoryview(room)
+
+
+def _tensors_over(data: memoryview, start: int, size: int, at_once: int) -> Iterator[Tensor]:
+    """Tensors over `size` bytes of `data` from `start`, none longer than `at_once`."""
     import torch
 
-    room: Tensor | None = None
-    shortage = MemoryError(f"no room for the {size:,} bytes that a collective carries")
-    # torch raises RuntimeError where it cannot allocate.
-    with contextlib.suppress(MemoryError, RuntimeError):
-        room = torch.empty(size, dtype=torch.uint8, device="cpu")
-    failing = first_failing(carrier, room is None) if size > _CERTAIN_ROOM else None
-    if room is None:
-        raise shortage
-    if failing is not None:
-        raise_for_peer(describe_failure(shortage, failing))
-    return room
+    for offset in range(start, start + size, at_once):
+        count = min(at_once, start + size - offset)
+        yield torch.frombuffer(data, dtype=torch.uint8, offset=offset, count=count)
 
 
 # ==== collectives ===========================================================================================
