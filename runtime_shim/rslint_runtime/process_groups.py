@@ -213,11 +213,16 @@ def _takes_cpu_tensors(group: ProcessGroup) -> bool:
 
 
 def _named_for(group: ProcessGroup) -> ProcessGroup:
+    import torch.distributed as dist
+
     reference = _cpu_groups.get(group)
     named = None if reference is None else reference()
+    if named is not None:
+        try:
+            dist.get_process_group_ranks(named)
+        except (KeyError, ValueError):
+            named = None  # destroyed, though something else still refers to it
     if named is None:
-        import torch.distributed as dist
-
         raise RuntimeError(
             f"the process group (backend {dist.get_backend(group)}) takes no CPU tensors; pass a CPU group, for "
             'example group=torch.distributed.new_group(ranks, backend="gloo"), or name one for it once: '

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from rslint_runtime.testing import run_ranks
+from rslint_runtime.testing import run_ranks, runner, wire
 
 PROGRAMS = Path(__file__).with_name("programs.py")
 pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks into /proc")
@@ -97,3 +99,22 @@ def test_no_directory_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     run_ranks(f"{PROGRAMS}:all_reduced", 2)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_rank_that_no_longer_listens_does_not_hold_its_caller_up() -> None:
+    """Its process lives, so nothing but a full buffer shows it."""
+    here, there = socket.socketpair()
+    with here, there:
+        here.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                here.send(b"x" * 4096)
+        here.setblocking(True)
+        runner._send(here, wire.Look(1))
+
+
+def test_what_a_rank_is_told_arrives() -> None:
+    here, there = socket.socketpair()
+    with here, there:
+        runner._send(here, wire.Look(7))
+        assert wire.receive(there) == wire.Look(7)

@@ -252,9 +252,10 @@ def _received(channel: Any) -> bytes:
 
 
 def _send(channel: socket.socket, message: wire.Go | wire.Look | wire.Conclude) -> None:
-    # A rank that is gone cannot be told anything; the server says so.
+    # A rank that is gone, or no longer listens, cannot be told anything; the server and the deadline see to it. What
+    # is said is much shorter than the smallest buffer, so it goes out whole or not at all.
     with contextlib.suppress(OSError):
-        wire.send(channel, message)
+        channel.send(wire.encoded(message), socket.MSG_DONTWAIT)
 
 
 def _unpickled(value: bytes | None, text: str) -> Any:
