@@ -527,10 +527,3 @@ def test_the_faults_of_the_page_are_valid() -> None:
     exec(first.replace(", run_ranks", ""), namespace)
     told = [str(value) for value in namespace.values() if isinstance(value, Fault)]
     assert len(told) == first.count("= Fault(") == 8
-
-
-def test_the_tests_that_the_page_names_exist() -> None:
-    named = set(re.findall(r"`(test_\w+)`", PAGE.read_text(encoding="utf-8")))
-    written = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
-    assert named
-    assert {name for name in named if f"def {name}(" not in written} == set()
