@@ -122,6 +122,8 @@ def _replace(path: Path, data: bytes) -> None:
 
 def _write_new(path: Path, data: bytes) -> None:
     """A whole file or none, and never over one that somebody else has put there meanwhile."""
+    if not path.parent.exists():
+        raise VendorError(f"{path}: the folder {path.parent} is not there; make it first")
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".rslint")
     except OSError as error:

@@ -139,7 +139,7 @@ def test_bytes_that_are_no_text_are_not_ours(target: Path) -> None:
         (["--vendor", "a.py", "--check", "b.py"], "name one file"),
         (["--vendor", "pyproject.toml"], "is to be a Python file"),
         (["--vendor", "."], "is to be a Python file"),
-        (["--vendor", "missing/a.py"], "cannot be written: No such file"),
+        (["--vendor", "missing/a.py"], "the folder missing is not there; make it first"),
         (["--vendor", "a.py", "--parts", "foo"], 'no part "foo"; there are '),
     ],
 )
