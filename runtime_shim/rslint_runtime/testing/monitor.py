@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from rslint_runtime.testing import proof, slots, wire
-from rslint_runtime.testing.records import Collective, Group, Outcome, RunResult, waits_as_text
+from rslint_runtime.testing.records import Collective, Group, Outcome, RunResult, Wait, waits_as_text
 from rslint_runtime.testing.slots import Slot
 
 
@@ -28,6 +28,9 @@ class Monitor:
         self._outcome: Outcome | None = None
         self._detail = ""
         self._deadlocked: frozenset[int] = frozenset()
+        # What they waited for when that was found: a rank that is asked where it hangs wakes up to answer.
+        self._waits: tuple[Wait, ...] = ()
+        self._endings: dict[int, str] = {}
         self._suspects: tuple[int, frozenset[int]] | None = None
         self._parted: tuple[tuple[int, Collective], tuple[int, Collective]] | None = None
         self._first_at: dict[tuple[Group, int], tuple[int, Collective]] = {}
@@ -141,9 +144,9 @@ class Monitor:
         if found and suspects == self._suspects:
             self._outcome = "deadlock"
             self._deadlocked = found
-            self._detail = "; ".join(
-                waits_as_text(wait for wait in slots.waits(self._ranks) if wait.rank in found)
-            )
+            self._waits = tuple(wait for wait in slots.waits(self._ranks) if wait.rank in found)
+            self._endings = {rank: slots.ending(self._ranks[rank]) for rank in found}
+            self._detail = "; ".join(waits_as_text(self._waits))
         self._suspects = suspects
 
     def time_is_up(self, run_timeout: bool) -> None:
@@ -197,7 +200,7 @@ class Monitor:
                 rank: unpickled(end.value, end.text) for rank, end in ended.items() if end.error is None
             },
             errors={rank: end.error for rank, end in ended.items() if end.error is not None},
-            waiting=slots.waits(self._ranks),
+            waiting=self._waiting(),
             sequences={rank: tuple(state.operations.values()) for rank, state in self._ranks.items()},
             output=output,
             detail=self._detail,
@@ -210,8 +213,12 @@ class Monitor:
                 if end.unclaimed
             },
             stacks={rank: state.stacks for rank, state in self._ranks.items() if state.stacks},
-            endings={rank: slots.ending(state) for rank, state in self._ranks.items()},
+            endings={rank: slots.ending(state) for rank, state in self._ranks.items()} | self._endings,
         )
+
+    def _waiting(self) -> tuple[Wait, ...]:
+        others = (wait for wait in slots.waits(self._ranks) if wait.rank not in self._deadlocked)
+        return tuple(sorted((*self._waits, *others), key=lambda wait: wait.rank))
 
     def _compare(self, rank: int, collective: Collective) -> None:
         if collective.channel or self._parted is not None:
