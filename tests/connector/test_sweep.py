@@ -31,7 +31,7 @@ def arguments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, s
 
 def swept(variant: str, arguments: tuple[str, str]) -> SweepResult:
     """Only the connector's own calls fail, not those of its clients, which are other libraries to it."""
-    return sweep(PROGRAM, 2, args=(variant, *arguments), within=[CONNECTOR / f"{variant}.py"])
+    return sweep(PROGRAM, 2, args=(variant, *arguments), within=[CONNECTOR / f"{variant}.py"], timeout=60)
 
 
 def lines_in(program: Path, chain: tuple[str, ...]) -> set[int]:

@@ -209,6 +209,7 @@ def test_views_outlive_the_segment_that_is_closed_around_them(segments_folder: P
 
 
 def test_a_tensor_made_from_it_keeps_its_memory() -> None:
+    pytest.importorskip("torch", reason="ranks are processes with torch")
     result = run_ranks(f"{Path(__file__).with_name('segment_programs.py')}:tensor_of_a_closed_segment", 1)
     assert result.results == {0: 7 * (1 << 20)}, result.report()
 
