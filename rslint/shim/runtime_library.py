@@ -1,4 +1,4 @@
-# rslint-runtime 0.1.0 in one file (sha256 ac7d73d3ab1bfd56)
+# rslint-runtime 0.1.0 in one file (sha256 c4f27a26a89b5327)
 # Written by `rslint shim --vendor`. Change nothing here by hand: the same command renews this file, and
 # `rslint shim --check` tells whether it is current.
 # fmt: off
@@ -28,8 +28,12 @@
 # OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE
 # SOFTWARE.
 
-"""What a distributed program needs so that one rank's failure reaches every rank instead of hanging them, and so that
-what one process writes to shared memory is read in order by another."""
+"""What a distributed program needs so that one failure, or one bad order of events, does not hang or corrupt the rest.
+
+Collectives through which one rank's failure reaches every rank; shared-memory segments with one owner; fences, flags
+and rings, so that what one process writes is read in order by another, and the death of a ring's member is noticed;
+values that cannot be used once their lock is released, and locks between requests and updates that know of pauses.
+"""
 
 from __future__ import annotations
 

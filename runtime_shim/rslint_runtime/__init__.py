@@ -1,5 +1,9 @@
-"""What a distributed program needs so that one rank's failure reaches every rank instead of hanging them, and so that
-what one process writes to shared memory is read in order by another."""
+"""What a distributed program needs so that one failure, or one bad order of events, does not hang or corrupt the rest.
+
+Collectives through which one rank's failure reaches every rank; shared-memory segments with one owner; fences, flags
+and rings, so that what one process writes is read in order by another, and the death of a ring's member is noticed;
+values that cannot be used once their lock is released, and locks between requests and updates that know of pauses.
+"""
 
 from rslint_runtime.collectives import agree, broadcast_result, gather_results, rank_guard
 from rslint_runtime.locks import AsyncGuarded, Guarded, Held, ReleasedError

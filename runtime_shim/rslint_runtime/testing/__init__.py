@@ -1,6 +1,7 @@
-"""Run a function on gloo ranks and learn how it went: completed, failed, or hung, and then who waits for whom. Run
-threads or asyncio tasks in every order that matters (`explore`), and functions as the cores of a CPU with a weak
-memory model (`weak_memory`).
+"""Run a function on gloo ranks and learn how it went: completed, failed, or hung, and then who waits for whom
+(`run_ranks`). Make its calls go wrong, one by one as told (`Fault`, `switch`) or each of them in turn (`sweep`). Run
+threads or asyncio tasks in every order that matters (`explore`), one of these orders again (`replay`), functions as the
+cores of a CPU with a weak memory model (`weak_memory`), and ask what every CPU of a kind may do (`litmus`).
 
 Importing this module imports neither torch nor anything else that is slow.
 """
