@@ -31,7 +31,7 @@ from rslint_runtime.ring_layout import (
 from rslint_runtime.ring_members import WRITER_PLACE, RingMember
 from rslint_runtime.ring_messages import object_of
 from rslint_runtime.ring_overflow import OverflowReader
-from rslint_runtime.waiting import wait_until, wait_until_async
+from rslint_runtime.waiting import checked_timeout, wait_until, wait_until_async
 
 __all__ = ["RingReader"]
 
@@ -47,7 +47,7 @@ class RingReader:
         EOFError: the writer has closed the ring, and this reader has read everything.
         PeerDiedError: the writer has died or failed, and this reader has read what it had sent before.
         TimeoutError: no message within `timeout` seconds; None waits for ever, but not for the dead.
-        ValueError: this reader is closed, or was opened by a parent process.
+        ValueError: this reader is closed, or was opened by a parent process; a timeout below 0, or NaN.
     """
 
     def __init__(self, name: str, rank: int, *, busy_seconds: float) -> None:
@@ -162,6 +162,7 @@ class RingReader:
             raise RuntimeError("a message of this reader is still being read; leave its block first")
 
     def _need_message(self, timeout: float | None, *, end_is_error: bool = True) -> bool:
+        checked_timeout(timeout)
         self._check()
         if not self._ready and not wait_until(
             self._arrived, timeout, watch=self._watch_writer, busy_seconds=self._busy, sleep=self._sleep
@@ -170,6 +171,7 @@ class RingReader:
         return self._ready > 0 or self._end(end_is_error)
 
     async def _need_message_async(self, timeout: float | None, *, end_is_error: bool = True) -> bool:
+        checked_timeout(timeout)
         self._check()
         if not self._ready and not await wait_until_async(
             self._arrived, timeout, watch=self._watch_writer, busy_seconds=self._busy
@@ -229,7 +231,7 @@ class RingReader:
     def _nothing_came(self, timeout: float | None) -> TimeoutError:
         writer = self._member.peer(WRITER_PLACE)
         has = f"{writer} wrote nothing" if writer.pid else "no writer has come"
-        return TimeoutError(f"ring {self._member.name}: {has} within {timeout} seconds")
+        return TimeoutError(f"ring {self._member.name}: {has} within {timeout:g} s")
 
     # One message --------------------------------------------------------------------------------------------
 
