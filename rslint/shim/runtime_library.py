@@ -1,4 +1,4 @@
-# rslint-runtime 0.1.0 in one file (sha256 336af6319bc850be)
+# rslint-runtime 0.1.0 in one file (sha256 ee57825a93007e2a)
 # Written by `rslint shim --vendor`. Change nothing here by hand: the same command renews this file, and
 # `rslint shim --check` tells whether it is current.
 # fmt: off
@@ -2766,7 +2766,7 @@ async def unlink_after_peers_async(
     *,
     peers: int | Iterable[int] | None = None,
 ) -> None:
-    """`unlink_after_peers` for asyncio; other tasks run meanwhile. Cancelled, it leaves the segment in place and owned."""
+    """`unlink_after_peers` for asyncio; other tasks run meanwhile. Cancelled, it leaves the segment in place."""
     checked_timeout(timeout)
     attendance = Attendance(segment, expected_peers(group, peers))
     if not segment.owner:
@@ -3100,8 +3100,7 @@ class RingReader:
         self._modulus = self._layout.modulus
         self._starts = [self._layout.slot_start(slot) for slot in range(self._layout.slots)]
         self._overflow = OverflowReader()
-        self._read = self._ready = 0
-        self._lent = False
+        self._read, self._ready, self._lent = 0, 0, False
         self._writer_word = SharedWord(self._view, WRITER_CELL)
         self._come_in()
 
@@ -3193,7 +3192,8 @@ class RingReader:
 
     # Waiting ------------------------------------------------------------------------------------------------
 
-    def _check(self) -> None:
+    def _check(self, timeout: float | None = None) -> None:
+        checked_timeout(timeout)
         if self._hold.fd < 0:
             self._member.refuse()
         self._refuse_while_lent()
@@ -3203,8 +3203,7 @@ class RingReader:
             raise RuntimeError("a message of this reader is still being read; leave its block first")
 
     def _need_message(self, timeout: float | None, *, end_is_error: bool = True) -> bool:
-        checked_timeout(timeout)
-        self._check()
+        self._check(timeout)
         if not self._ready and not wait_until(
             self._arrived, timeout, watch=self._watch_writer, busy_seconds=self._busy, sleep=self._sleep
         ):
@@ -3212,8 +3211,7 @@ class RingReader:
         return self._ready > 0 or self._end(end_is_error)
 
     async def _need_message_async(self, timeout: float | None, *, end_is_error: bool = True) -> bool:
-        checked_timeout(timeout)
-        self._check()
+        self._check(timeout)
         if not self._ready and not await wait_until_async(
             self._arrived, timeout, watch=self._watch_writer, busy_seconds=self._busy
         ):
@@ -3489,7 +3487,8 @@ class RingWriter:
 
     # Inside -------------------------------------------------------------------------------------------------
 
-    def _check(self) -> None:
+    def _check(self, timeout: float | None = None) -> None:
+        checked_timeout(timeout)
         if self._hold.fd < 0:
             self._member.refuse()
         self._refuse_while_filling()
@@ -3499,8 +3498,7 @@ class RingWriter:
             raise RuntimeError("a message of this writer is still being written; leave its block first")
 
     def _need_slot(self, timeout: float | None) -> None:
-        checked_timeout(timeout)
-        self._check()
+        self._check(timeout)
         self._look_now_and_then()
         if not self._free and not wait_until(
             self._found_free,
@@ -3512,8 +3510,7 @@ class RingWriter:
             raise self._audience.too_slow(self._written, timeout, "left no slot free")
 
     async def _need_slot_async(self, timeout: float | None) -> None:
-        checked_timeout(timeout)
-        self._check()
+        self._check(timeout)
         self._look_now_and_then()
         if not self._free and not await wait_until_async(
             self._found_free, timeout, watch=self._look_for_somebody, busy_seconds=self._busy

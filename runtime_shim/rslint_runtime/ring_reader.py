@@ -59,8 +59,7 @@ class RingReader:
         self._modulus = self._layout.modulus
         self._starts = [self._layout.slot_start(slot) for slot in range(self._layout.slots)]
         self._overflow = OverflowReader()
-        self._read = self._ready = 0
-        self._lent = False
+        self._read, self._ready, self._lent = 0, 0, False
         self._writer_word = SharedWord(self._view, WRITER_CELL)
         self._come_in()
 
@@ -152,7 +151,8 @@ class RingReader:
 
     # Waiting ------------------------------------------------------------------------------------------------
 
-    def _check(self) -> None:
+    def _check(self, timeout: float | None = None) -> None:
+        checked_timeout(timeout)
         if self._hold.fd < 0:
             self._member.refuse()
         self._refuse_while_lent()
@@ -162,8 +162,7 @@ class RingReader:
             raise RuntimeError("a message of this reader is still being read; leave its block first")
 
     def _need_message(self, timeout: float | None, *, end_is_error: bool = True) -> bool:
-        checked_timeout(timeout)
-        self._check()
+        self._check(timeout)
         if not self._ready and not wait_until(
             self._arrived, timeout, watch=self._watch_writer, busy_seconds=self._busy, sleep=self._sleep
         ):
@@ -171,8 +170,7 @@ class RingReader:
         return self._ready > 0 or self._end(end_is_error)
 
     async def _need_message_async(self, timeout: float | None, *, end_is_error: bool = True) -> bool:
-        checked_timeout(timeout)
-        self._check()
+        self._check(timeout)
         if not self._ready and not await wait_until_async(
             self._arrived, timeout, watch=self._watch_writer, busy_seconds=self._busy
         ):

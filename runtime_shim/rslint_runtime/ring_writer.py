@@ -175,7 +175,8 @@ class RingWriter:
 
     # Inside -------------------------------------------------------------------------------------------------
 
-    def _check(self) -> None:
+    def _check(self, timeout: float | None = None) -> None:
+        checked_timeout(timeout)
         if self._hold.fd < 0:
             self._member.refuse()
         self._refuse_while_filling()
@@ -185,8 +186,7 @@ class RingWriter:
             raise RuntimeError("a message of this writer is still being written; leave its block first")
 
     def _need_slot(self, timeout: float | None) -> None:
-        checked_timeout(timeout)
-        self._check()
+        self._check(timeout)
         self._look_now_and_then()
         if not self._free and not wait_until(
             self._found_free,
@@ -198,8 +198,7 @@ class RingWriter:
             raise self._audience.too_slow(self._written, timeout, "left no slot free")
 
     async def _need_slot_async(self, timeout: float | None) -> None:
-        checked_timeout(timeout)
-        self._check()
+        self._check(timeout)
         self._look_now_and_then()
         if not self._free and not await wait_until_async(
             self._found_free, timeout, watch=self._look_for_somebody, busy_seconds=self._busy

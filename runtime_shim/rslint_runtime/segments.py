@@ -190,7 +190,7 @@ async def unlink_after_peers_async(
     *,
     peers: int | Iterable[int] | None = None,
 ) -> None:
-    """`unlink_after_peers` for asyncio; other tasks run meanwhile. Cancelled, it leaves the segment in place and owned."""
+    """`unlink_after_peers` for asyncio; other tasks run meanwhile. Cancelled, it leaves the segment in place."""
     checked_timeout(timeout)
     attendance = Attendance(segment, expected_peers(group, peers))
     if not segment.owner:
