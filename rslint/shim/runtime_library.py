@@ -1,4 +1,4 @@
-# rslint-runtime 0.1.0 in one file (sha256 c4f27a26a89b5327)
+# rslint-runtime 0.1.0 in one file (sha256 bf35951f49815fb9)
 # Written by `rslint shim --vendor`. Change nothing here by hand: the same command renews this file, and
 # `rslint shim --check` tells whether it is current.
 # fmt: off
@@ -81,6 +81,7 @@ __all__ = [
     "Arrival",
     "AsyncGuarded",
     "AsyncUpdateLock",
+    "Attendance",
     "Audience",
     "BUSY_SECONDS",
     "BYTES",
@@ -143,8 +144,10 @@ __all__ = [
     "broadcast_message",
     "broadcast_result",
     "carrier_of",
+    "checked_timeout",
     "create",
     "describe_failure",
+    "distributed_runs",
     "expected_peers",
     "first_failing",
     "gather_messages",
@@ -154,6 +157,7 @@ __all__ = [
     "is_linked",
     "label_of",
     "locked_alone",
+    "member_group",
     "memory_fence",
     "message_of",
     "new_segment_name",
@@ -174,6 +178,7 @@ __all__ = [
     "this_process",
     "this_rank",
     "unlink_after_peers",
+    "unlink_after_peers_async",
     "use_cpu_group",
     "wait_until",
     "wait_until_async",
@@ -373,207 +378,6 @@ def _complete(kind: type) -> None:
 
 
 _complete(Lent)
-
-
-# ==== locks =================================================================================================
-
-# Values that can be reached only while their lock is held.
-#
-#     sessions = Guarded({})
-#
-#     with sessions as held:
-#         held.value[key] = Session(key)
-#     held.value  # ReleasedError: the lock is not held any more
-#
-# An attribute beside its lock is guarded by convention, and the convention is forgotten in the one function that reads
-# the entry inside and uses it outside of the `with` (RS201, RS202). Here the value has no other name than `held.value`,
-# as in Rust, where a Mutex holds its value and the guard is the way to it.
-#
-# Python cannot take back what was copied out: `sessions = held.value` inside of the block is a second name for the value,
-# which works for ever. `held.lent` is for whoever wants a name: it stands for the value until the lock is released, and
-# raises afterwards. `read` and `update` call a function with the value and keep it from getting a name at all.
-#
-# asyncio is imported by what is used inside of a coroutine, where it is there already.
-
-GuardedT = TypeVar("GuardedT")
-ResultT = TypeVar("ResultT")
-
-
-class ReleasedError(RuntimeError):
-    """A guarded value was used through a handle whose lock has been released."""
-
-
-class Held(Generic[GuardedT]):
-    """The way to a guarded value while its lock is held; afterwards each use raises ReleasedError."""
-
-    __slots__ = ("_box",)
-
-    def __init__(self, box: list[GuardedT]) -> None:
-        """Give access to the one item of `box` until `_release`; Guarded and AsyncGuarded do."""
-        self._box: list[GuardedT] | None = box
-
-    @property
-    def value(self) -> GuardedT:
-        """The guarded value; assign to it to put another in its place."""
-        return self._open()[0]
-
-    @value.setter
-    def value(self, value: GuardedT) -> None:
-        self._open()[0] = value
-
-    @property
-    def lent(self) -> GuardedT:
-        """A stand-in for the value, to be named and passed on: using it after the release raises ReleasedError.
-
-        Not covered: what is taken out of it (an item, an attribute), which is not stood in for. See `lent_values`.
-        """
-        self._open()
-        return cast(GuardedT, Lent(lambda: self._open()[0]))
-
-    def _open(self) -> list[GuardedT]:
-        if self._box is None:
-            raise ReleasedError("the lock of this value has been released: take it again, and look again")
-        return self._box
-
-    def _release(self) -> None:
-        self._box = None
-
-    def __repr__(self) -> str:
-        return "<Held, released>" if self._box is None else f"<Held {type(self._box[0]).__name__}>"
-
-
-class Guarded(Generic[GuardedT]):
-    """A value behind a lock of threads; `with guarded as held` is the only way to it.
-
-    The lock is not re-entrant: a thread that holds it and asks again is told so by a RuntimeError instead of waiting
-    for itself. As with every lock of threads, a child forked while another thread holds it finds it held for ever.
-    """
-
-    def __init__(self, value: GuardedT) -> None:
-        self._box = [value]
-        self._lock = threading.Lock()
-        self._thread: int | None = None
-        self._held: Held[GuardedT] | None = None
-
-    def __enter__(self) -> Held[GuardedT]:
-        return self._acquire(None)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._release()
-
-    @contextlib.contextmanager
-    def lock(self, timeout: float | None = None) -> Iterator[Held[GuardedT]]:
-        """As `with guarded`, waiting no longer than `timeout` seconds; TimeoutError when it was not free by then."""
-        held = self._acquire(timeout)
-        try:
-            yield held
-        finally:
-            self._release()
-
-    def read(self, function: Callable[[GuardedT], ResultT]) -> ResultT:
-        """What `function` makes of the value, called under the lock.
-
-        Raises TypeError when that is the value itself, which would leave its lock: return a copy.
-        """
-        with self as held:
-            return _not_itself(function(held.value), held.value)
-
-    def update(self, change: Callable[[GuardedT], GuardedT]) -> None:
-        """Put what `change` makes of the value in its place, under the lock; as it was if `change` raises."""
-        with self as held:
-            held.value = change(held.value)
-
-    def _acquire(self, timeout: float | None) -> Held[GuardedT]:
-        thread = threading.get_ident()
-        if self._thread == thread:
-            raise RuntimeError("this thread holds the lock of this value already and would wait for itself")
-        if not self._lock.acquire(timeout=-1 if timeout is None else timeout):
-            raise TimeoutError(f"another thread has held the lock of this value for {timeout:g} s")
-        self._thread = thread
-        self._held = Held(self._box)
-        return self._held
-
-    def _release(self) -> None:
-        if self._held is not None:
-            self._held._release()
-        self._held = self._thread = None
-        self._lock.release()
-
-    def __repr__(self) -> str:
-        return f"<Guarded {type(self._box[0]).__name__}{', held' if self._lock.locked() else ''}>"
-
-
-class AsyncGuarded(Generic[GuardedT]):
-    """A value behind a lock of asyncio tasks; `async with guarded as held` is the only way to it.
-
-    A task that is cancelled while it waits does not get the lock, and one that is cancelled inside gives it back. A
-    task that holds it and asks again is told so by a RuntimeError. Use it within one event loop; for a timeout use
-    `asyncio.timeout` or `asyncio.wait_for` around it.
-    """
-
-    def __init__(self, value: GuardedT) -> None:
-        import asyncio
-
-        self._box = [value]
-        self._lock = asyncio.Lock()
-        self._task: asyncio.Task[Any] | None = None
-        self._held: Held[GuardedT] | None = None
-
-    async def __aenter__(self) -> Held[GuardedT]:
-        import asyncio
-
-        task = asyncio.current_task()
-        if task is not None and self._task is task:
-            raise RuntimeError("this task holds the lock of this value already and would wait for itself")
-        await self._lock.acquire()
-        self._task = task
-        self._held = Held(self._box)
-        return self._held
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        # Without an await: a task that is cancelled here still gives the lock back.
-        if self._held is not None:
-            self._held._release()
-        self._held = self._task = None
-        self._lock.release()
-
-    @contextlib.asynccontextmanager
-    async def lock(self) -> AsyncIterator[Held[GuardedT]]:
-        """As `async with guarded`."""
-        async with self as held:
-            yield held
-
-    async def read(self, function: Callable[[GuardedT], ResultT]) -> ResultT:
-        """What `function` makes of the value, called under the lock; it does not await.
-
-        Raises TypeError when that is the value itself, which would leave its lock: return a copy.
-        """
-        async with self as held:
-            return _not_itself(function(held.value), held.value)
-
-    async def update(self, change: Callable[[GuardedT], GuardedT]) -> None:
-        """Put what `change` makes of the value in its place, under the lock; as it was if `change` raises."""
-        async with self as held:
-            held.value = change(held.value)
-
-    def __repr__(self) -> str:
-        return f"<AsyncGuarded {type(self._box[0]).__name__}{', held' if self._lock.locked() else ''}>"
-
-
-_IMMUTABLE = (int, float, complex, str, bytes, bool, type(None), frozenset)
-
-
-def _not_itself(result: ResultT, value: object) -> ResultT:
-    # Values that cannot be changed may leave: nothing is shared through them.
-    if cast(object, result) is value and not isinstance(value, _IMMUTABLE):
-        raise TypeError(
-            f"read() would let the guarded {type(value).__name__} out of its lock: return a copy, or a part of it"
-        )
-    return result
 
 
 # ==== order =================================================================================================
@@ -1130,11 +934,11 @@ def use_cpu_group(cpu_group: ProcessGroup, group: ProcessGroup | None = None) ->
         TypeError: when one of them is no process group.
         ValueError: when the two have different members, or the caller is not among them.
     """
-    if not _distributed():
+    if not distributed_runs():
         raise RuntimeError("use_cpu_group: call torch.distributed.init_process_group first")
     import torch.distributed as dist
 
-    served, carrying = _joined(group), _joined(cpu_group)
+    served, carrying = member_group(group), member_group(cpu_group)
     theirs, ours = dist.get_process_group_ranks(served), dist.get_process_group_ranks(carrying)
     if theirs != ours:
         raise ValueError(
@@ -1155,14 +959,14 @@ def carrier_of(group: ProcessGroup | None) -> Carrier | None:
         TypeError: when `group` is no process group.
         ValueError: when the caller is no member of `group`.
     """
-    if not _distributed():
+    if not distributed_runs():
         return None
     import torch.distributed as dist
 
     resolved: Any = dist.group.WORLD if group is None else group
     standing = _standings.get(resolved) if isinstance(resolved, dist.ProcessGroup) else None
     if standing is None:
-        resolved = _joined(resolved)
+        resolved = member_group(resolved)
         if not _takes_cpu_tensors(resolved):
             return carrier_of(_named_for(resolved))
         with _group_registration:
@@ -1171,7 +975,8 @@ def carrier_of(group: ProcessGroup | None) -> Carrier | None:
     return Carrier(resolved, *standing)
 
 
-def _distributed() -> bool:
+def distributed_runs() -> bool:
+    """Whether torch.distributed is initialised; torch is not imported for it."""
     # A process that never imported torch.distributed cannot have initialised a group.
     if "torch.distributed" not in sys.modules:
         return False
@@ -1180,8 +985,13 @@ def _distributed() -> bool:
     return dist.is_available() and dist.is_initialized()
 
 
-def _joined(group: Any) -> ProcessGroup:
-    """The group itself, if the caller belongs to it."""
+def member_group(group: Any) -> ProcessGroup:
+    """The group itself, the default group for None, if the caller belongs to it.
+
+    Raises:
+        TypeError: when `group` is no process group.
+        ValueError: when the caller is no member of it.
+    """
     import torch.distributed as dist
 
     resolved: Any = dist.group.WORLD if group is None else group
@@ -2273,26 +2083,58 @@ if hasattr(os, "register_at_fork"):
 
 def this_rank() -> int:
     """The global rank of this process, -1 without one; torch is not imported for it."""
-    distributed = sys.modules.get("torch.distributed")
-    if distributed is None or not distributed.is_available() or not distributed.is_initialized():
+    if not distributed_runs():
         return -1
-    return int(distributed.get_rank())
+    import torch.distributed as dist
+
+    return dist.get_rank()
 
 
 def expected_peers(group: ProcessGroup | None, peers: int | Iterable[int] | None) -> int | frozenset[int]:
-    """How many other processes have to attach, or which ranks."""
+    """How many other processes have to attach, or which ranks. `group` is judged as the collectives judge it."""
     if peers is not None:
         if group is not None:
             raise ValueError("unlink_after_peers: either a group or peers, not both")
-        if isinstance(peers, int) and peers < 0:
-            raise ValueError(f"unlink_after_peers: {peers} peers cannot attach")
-        return peers if isinstance(peers, int) else frozenset(peers)
-    if (own := this_rank()) < 0:
+        return _named_peers(peers)
+    if not distributed_runs():
         raise ValueError(
             "unlink_after_peers: there is no process group; say how many processes attach (peers=…)"
         )
-    distributed = sys.modules["torch.distributed"]
-    return frozenset(distributed.get_process_group_ranks(group or distributed.group.WORLD)) - {own}
+    import torch.distributed as dist
+
+    return frozenset(dist.get_process_group_ranks(member_group(group))) - {dist.get_rank()}
+
+
+def _named_peers(peers: int | Iterable[int]) -> int | frozenset[int]:
+    if isinstance(peers, int) and not isinstance(peers, bool):
+        if peers < 0:
+            raise ValueError(f"unlink_after_peers: {peers} peers cannot attach")
+        return peers
+    if isinstance(peers, Iterable):
+        ranks = frozenset(peers)
+        if all(isinstance(rank, int) and not isinstance(rank, bool) for rank in ranks):
+            return ranks
+    raise TypeError(f"unlink_after_peers: peers is a number of processes, or their ranks, not {peers!r}")
+
+
+@dataclass
+class Attendance:
+    """Who of the expected peers was missing when it was last looked, in words."""
+
+    segment: Segment
+    expected: int | frozenset[int]
+    absent: str = ""
+
+    def complete(self) -> bool:
+        """Look again, and tell whether all have attached."""
+        self.absent = absent_peers(self.segment.arrived(), self.expected)
+        return not self.absent
+
+    def late(self, timeout: float | None) -> TimeoutError:
+        return TimeoutError(
+            f"segment {self.segment.name} was not attached by {self.absent} within {timeout:g} s; it is still there, "
+            "and this process owns it"
+        )
 
 
 def absent_peers(arrived: Iterable[Arrival], expected: int | frozenset[int]) -> str:
@@ -2308,6 +2150,458 @@ def absent_peers(arrived: Iterable[Arrival], expected: int | frozenset[int]) -> 
     unknown = sorted({arrival.pid for arrival in others if arrival.rank < 0})
     beside = f" (attached without a rank: pid {', '.join(map(str, unknown))})" if unknown else ""
     return f"rank{'s' if len(missing) > 1 else ''} {', '.join(map(str, missing))}{beside}"
+
+
+# ==== update_turns ==========================================================================================
+
+# Whose turn it is among requests, updates and whoever resumes: the decisions of the update locks, in one place.
+#
+# Nothing here waits or locks. A caller asks for a turn and is told by `grant`; who calls is serialised by the lock that
+# uses this (an event loop, or a mutex). The rules:
+#
+# - Turns are granted in the order in which they were asked for. A request that comes after a waiting update waits for it,
+#   and an update that comes after waiting requests waits for them: neither starves the other.
+# - A request needs that nothing is paused and no update runs. An update needs that no other update runs and that either
+#   no request runs or all are paused: whether it is paused is looked up at the moment when the update is let in, and
+#   cannot change before it is done. A resume needs that no update runs.
+# - While paused, requests that wait stand aside: what comes after them is let in.
+
+def _granted_at_once() -> None:
+    """Nobody is to be told: who asks sees it."""
+
+
+@dataclass(eq=False, slots=True)
+class Turn:
+    """What one caller (`holder`: its thread or task) asks for; `grant` is called once, when it gets it. `paused` tells
+    whether requests were paused then."""
+
+    kind: Literal["request", "update", "resume"]
+    holder: Hashable
+    grant: Callable[[], None] = _granted_at_once
+    granted: bool = False
+    paused: bool = False
+
+
+@dataclass(eq=False)
+class UpdateTurns:
+    """Who runs, who waits, and whether requests are paused."""
+
+    paused: bool = False
+    requests: dict[Hashable, int] = field(default_factory=dict)
+    updater: Turn | None = None
+    waiting: deque[Turn] = field(default_factory=deque)
+
+    def ask(self, turn: Turn) -> None:
+        """Queue for a turn, or get it at once.
+
+        A holder that runs a request already comes first with another one: behind an update that waits for the first, it
+        would wait for itself. Raises RuntimeError where a holder would wait for itself in other ways.
+        """
+        own_update = self.updater is not None and self.updater.holder == turn.holder
+        if own_update or (turn.kind == "update" and turn.holder in self.requests):
+            inside = "an update" if own_update else "a request"
+            raise RuntimeError(
+                f"{turn.kind}() inside of {inside} of the same thread or task would wait for itself"
+            )
+        if turn.kind == "resume" and not self.paused:
+            self._grant(turn)
+            return
+        first = turn.kind == "request" and turn.holder in self.requests
+        (self.waiting.appendleft if first else self.waiting.append)(turn)
+        self._advance()
+
+    def give_back(self, turn: Turn) -> None:
+        """End a turn, or stop waiting for it."""
+        if not turn.granted:
+            self.waiting.remove(turn)
+        elif turn.kind == "update":
+            self.updater = None
+        elif turn.kind == "request":
+            self.requests[turn.holder] -= 1
+            if not self.requests[turn.holder]:
+                del self.requests[turn.holder]
+        self._advance()
+
+    def pause(self) -> None:
+        """Let no request in from now on. It takes back every resume that still waits: the last word counts."""
+        self.paused = True
+        for turn in [turn for turn in self.waiting if turn.kind == "resume"]:
+            self.waiting.remove(turn)
+            turn.granted = True
+            turn.grant()
+        self._advance()
+
+    def _advance(self) -> None:
+        """Let in whoever may, in order."""
+        looked_at = 0
+        while looked_at < len(self.waiting):
+            turn = self.waiting[looked_at]
+            if self._may(turn):
+                del self.waiting[looked_at]
+                self._grant(turn)
+                if turn.kind == "resume":
+                    looked_at = 0  # requests that stood aside come first again
+            elif turn.kind == "request" and self.paused:
+                looked_at += 1
+            else:
+                return
+
+    def _may(self, turn: Turn) -> bool:
+        if self.updater is not None:
+            return False
+        if turn.kind == "request":
+            return not self.paused
+        return turn.kind == "resume" or self.paused or not self.requests
+
+    def _grant(self, turn: Turn) -> None:
+        turn.granted, turn.paused = True, self.paused
+        if turn.kind == "update":
+            self.updater = turn
+        elif turn.kind == "resume":
+            self.paused = False
+        else:
+            self.requests[turn.holder] = self.requests.get(turn.holder, 0) + 1
+        turn.grant()
+
+
+# ==== waiting ===============================================================================================
+
+# How to wait for what another process stores to shared memory: spin, then yield the CPU, then sleep ever longer.
+#
+# Memory rings no bell, so a waiter has to look again and again. At first it looks often, for what is about to come; later
+# it leaves the CPU to others. The kernel is asked for nothing but sleep, so a waiter needs nobody to wake it, and a peer
+# that was killed in whatever state leaves no waiter behind.
+
+BUSY_SECONDS = 0.0002
+_SPINS = 3
+_SHORTEST_SLEEP = 0.00005
+_LONGEST_SLEEP = 0.002
+_LONGEST_WAKEFUL_SLEEP = 0.02
+_WATCH_SECONDS = 0.02
+# A yield that took so long is a sign that the CPU is contended, for so long to come.
+_LONG_YIELD = 0.0001
+_CONTENDED_SECONDS = 0.5
+_busy_again_at = 0.0
+
+
+def checked_timeout(timeout: float | None) -> float | None:
+    """How many seconds somebody waits at most; None without a limit, which `float("inf")` says as well.
+
+    Every wait of this library is given its timeout through it, before anything else happens.
+
+    Raises:
+        TypeError: for what is neither a number nor None.
+        ValueError: for a number below 0, and for NaN.
+    """
+    if timeout is None:
+        return None
+    try:
+        valid = timeout >= 0
+    except TypeError:
+        raise TypeError(f"a timeout is a number of seconds, or None for no limit, not {timeout!r}") from None
+    if not valid:
+        raise ValueError(f"a timeout is 0 seconds or more, or None for no limit, not {timeout!r}")
+    # The longest that a lock can be waited for, some centuries: what is longer has no limit either.
+    return None if timeout > threading.TIMEOUT_MAX else timeout
+
+
+def wait_until(
+    ready: Callable[[], bool],
+    timeout: float | None = None,
+    *,
+    watch: Callable[[], None] | None = None,
+    busy_seconds: float = BUSY_SECONDS,
+    sleep: Callable[[float], None] | None = None,
+) -> bool:
+    """Whether `ready()` came true within `timeout` seconds, as `checked_timeout` takes them (None: wait for ever).
+
+    `watch` is called now and then (about fifty times a second) and once more before time is up; it raises what should
+    end the wait, for example that the peer waited for has died. For `busy_seconds` the CPU is only yielded; after that
+    the thread sleeps, first for 50 microseconds, in the end for 2 milliseconds at a time. `sleep` does it instead where
+    somebody may wake the sleeper; then it sleeps for 20 milliseconds at a time.
+    """
+    timeout = checked_timeout(timeout)
+    for _ in range(_SPINS):
+        if ready():
+            return True
+    for pause in _pauses(timeout, watch, busy_seconds, wakeful=sleep is not None):
+        if ready():
+            return True
+        if not pause:
+            _yield_cpu()
+        elif sleep is None:
+            time.sleep(pause)
+        else:
+            sleep(pause)
+    return ready()
+
+
+async def wait_until_async(
+    ready: Callable[[], bool],
+    timeout: float | None = None,
+    *,
+    watch: Callable[[], None] | None = None,
+    busy_seconds: float = BUSY_SECONDS,
+) -> bool:
+    """`wait_until` for asyncio: other tasks run between any two looks.
+
+    Between the `ready()` that came true and the return nothing is awaited, so a caller that is cancelled was cancelled
+    before; what it waited for is still there.
+    """
+    import asyncio
+
+    timeout = checked_timeout(timeout)
+    if ready():
+        return True
+    for pause in _pauses(timeout, watch, busy_seconds):
+        await asyncio.sleep(pause)
+        if ready():
+            return True
+    return False
+
+
+def _pauses(
+    timeout: float | None, watch: Callable[[], None] | None, busy_seconds: float, *, wakeful: bool = False
+) -> Iterator[float]:
+    """Seconds to pause before each further look, 0 to yield only; ends when time is up."""
+    now = started = time.monotonic()
+    deadline = float("inf") if timeout is None else started + timeout
+    watch_at = started + _WATCH_SECONDS
+    sleep = longest = _LONGEST_WAKEFUL_SLEEP
+    if not wakeful:
+        sleep, longest = _SHORTEST_SLEEP, _LONGEST_SLEEP
+    while now < deadline:
+        if now - started < busy_seconds and not (wakeful and now < _busy_again_at):
+            yield 0
+            _note_yield(time.monotonic() - now)
+        else:
+            yield min(sleep, deadline - now)
+            sleep = min(2 * sleep, longest)
+        now = time.monotonic()
+        if watch is not None and now >= watch_at:
+            watch()
+            watch_at = now + _WATCH_SECONDS
+    if watch is not None:
+        watch()
+
+
+def _note_yield(seconds: float) -> None:
+    """Where others are waiting for the CPU, whoever yields gets it back late: better to sleep, and be woken."""
+    global _busy_again_at
+    if seconds > _LONG_YIELD:
+        _busy_again_at = time.monotonic() + _CONTENDED_SECONDS
+
+
+def _yield_cpu() -> None:
+    if hasattr(os, "sched_yield"):
+        os.sched_yield()
+    else:
+        time.sleep(0)
+
+
+# ==== locks =================================================================================================
+
+# Values that can be reached only while their lock is held.
+#
+#     sessions = Guarded({})
+#
+#     with sessions as held:
+#         held.value[key] = Session(key)
+#     held.value  # ReleasedError: the lock is not held any more
+#
+# An attribute beside its lock is guarded by convention, and the convention is forgotten in the one function that reads
+# the entry inside and uses it outside of the `with` (RS201, RS202). Here the value has no other name than `held.value`,
+# as in Rust, where a Mutex holds its value and the guard is the way to it.
+#
+# Python cannot take back what was copied out: `sessions = held.value` inside of the block is a second name for the value,
+# which works for ever. `held.lent` is for whoever wants a name: it stands for the value until the lock is released, and
+# raises afterwards. `read` and `update` call a function with the value and keep it from getting a name at all.
+#
+# asyncio is imported by what is used inside of a coroutine, where it is there already.
+
+GuardedT = TypeVar("GuardedT")
+ResultT = TypeVar("ResultT")
+
+
+class ReleasedError(RuntimeError):
+    """A guarded value was used through a handle whose lock has been released."""
+
+
+class Held(Generic[GuardedT]):
+    """The way to a guarded value while its lock is held; afterwards each use raises ReleasedError."""
+
+    __slots__ = ("_box",)
+
+    def __init__(self, box: list[GuardedT]) -> None:
+        """Give access to the one item of `box` until `_release`; Guarded and AsyncGuarded do."""
+        self._box: list[GuardedT] | None = box
+
+    @property
+    def value(self) -> GuardedT:
+        """The guarded value; assign to it to put another in its place."""
+        return self._open()[0]
+
+    @value.setter
+    def value(self, value: GuardedT) -> None:
+        self._open()[0] = value
+
+    @property
+    def lent(self) -> GuardedT:
+        """A stand-in for the value, to be named and passed on: using it after the release raises ReleasedError.
+
+        Not covered: what is taken out of it (an item, an attribute), which is not stood in for. See `lent_values`.
+        """
+        self._open()
+        return cast(GuardedT, Lent(lambda: self._open()[0]))
+
+    def _open(self) -> list[GuardedT]:
+        if self._box is None:
+            raise ReleasedError("the lock of this value has been released: take it again, and look again")
+        return self._box
+
+    def _release(self) -> None:
+        self._box = None
+
+    def __repr__(self) -> str:
+        return "<Held, released>" if self._box is None else f"<Held {type(self._box[0]).__name__}>"
+
+
+class Guarded(Generic[GuardedT]):
+    """A value behind a lock of threads; `with guarded as held` is the only way to it.
+
+    The lock is not re-entrant: a thread that holds it and asks again is told so by a RuntimeError instead of waiting
+    for itself. As with every lock of threads, a child forked while another thread holds it finds it held for ever.
+    """
+
+    def __init__(self, value: GuardedT) -> None:
+        self._box = [value]
+        self._lock = threading.Lock()
+        self._thread: int | None = None
+        self._held: Held[GuardedT] | None = None
+
+    def __enter__(self) -> Held[GuardedT]:
+        return self._acquire(None)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._release()
+
+    @contextlib.contextmanager
+    def lock(self, timeout: float | None = None) -> Iterator[Held[GuardedT]]:
+        """As `with guarded`, waiting no longer than `timeout` seconds; TimeoutError when it was not free by then.
+
+        None and infinity set no limit; a number below 0, or NaN, is a ValueError.
+        """
+        held = self._acquire(timeout)
+        try:
+            yield held
+        finally:
+            self._release()
+
+    def read(self, function: Callable[[GuardedT], ResultT]) -> ResultT:
+        """What `function` makes of the value, called under the lock.
+
+        Raises TypeError when that is the value itself, which would leave its lock: return a copy.
+        """
+        with self as held:
+            return _not_itself(function(held.value), held.value)
+
+    def update(self, change: Callable[[GuardedT], GuardedT]) -> None:
+        """Put what `change` makes of the value in its place, under the lock; as it was if `change` raises."""
+        with self as held:
+            held.value = change(held.value)
+
+    def _acquire(self, timeout: float | None) -> Held[GuardedT]:
+        limit = checked_timeout(timeout)
+        thread = threading.get_ident()
+        if self._thread == thread:
+            raise RuntimeError("this thread holds the lock of this value already and would wait for itself")
+        if not self._lock.acquire(timeout=-1 if limit is None else limit):
+            raise TimeoutError(f"another thread has held the lock of this value for {timeout:g} s")
+        self._thread = thread
+        self._held = Held(self._box)
+        return self._held
+
+    def _release(self) -> None:
+        if self._held is not None:
+            self._held._release()
+        self._held = self._thread = None
+        self._lock.release()
+
+    def __repr__(self) -> str:
+        return f"<Guarded {type(self._box[0]).__name__}{', held' if self._lock.locked() else ''}>"
+
+
+class AsyncGuarded(Generic[GuardedT]):
+    """A value behind a lock of asyncio tasks; `async with guarded as held` is the only way to it.
+
+    A task that is cancelled while it waits does not get the lock, and one that is cancelled inside gives it back. A
+    task that holds it and asks again is told so by a RuntimeError. Use it within one event loop; for a timeout use
+    `asyncio.timeout` or `asyncio.wait_for` around it.
+    """
+
+    def __init__(self, value: GuardedT) -> None:
+        import asyncio
+
+        self._box = [value]
+        self._lock = asyncio.Lock()
+        self._task: asyncio.Task[Any] | None = None
+        self._held: Held[GuardedT] | None = None
+
+    async def __aenter__(self) -> Held[GuardedT]:
+        import asyncio
+
+        task = asyncio.current_task()
+        if task is not None and self._task is task:
+            raise RuntimeError("this task holds the lock of this value already and would wait for itself")
+        await self._lock.acquire()
+        self._task = task
+        self._held = Held(self._box)
+        return self._held
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # Without an await: a task that is cancelled here still gives the lock back.
+        if self._held is not None:
+            self._held._release()
+        self._held = self._task = None
+        self._lock.release()
+
+    @contextlib.asynccontextmanager
+    async def lock(self) -> AsyncIterator[Held[GuardedT]]:
+        """As `async with guarded`."""
+        async with self as held:
+            yield held
+
+    async def read(self, function: Callable[[GuardedT], ResultT]) -> ResultT:
+        """What `function` makes of the value, called under the lock; it does not await.
+
+        Raises TypeError when that is the value itself, which would leave its lock: return a copy.
+        """
+        async with self as held:
+            return _not_itself(function(held.value), held.value)
+
+    async def update(self, change: Callable[[GuardedT], GuardedT]) -> None:
+        """Put what `change` makes of the value in its place, under the lock; as it was if `change` raises."""
+        async with self as held:
+            held.value = change(held.value)
+
+    def __repr__(self) -> str:
+        return f"<AsyncGuarded {type(self._box[0]).__name__}{', held' if self._lock.locked() else ''}>"
+
+
+_IMMUTABLE = (int, float, complex, str, bytes, bool, type(None), frozenset)
+
+
+def _not_itself(result: ResultT, value: object) -> ResultT:
+    # Values that cannot be changed may leave: nothing is shared through them.
+    if cast(object, result) is value and not isinstance(value, _IMMUTABLE):
+        raise TypeError(
+            f"read() would let the guarded {type(value).__name__} out of its lock: return a copy, or a part of it"
+        )
+    return result
 
 
 # ==== segments ==============================================================================================
@@ -2394,9 +2688,12 @@ def attach(name: str, *, rank: int | None = None) -> Segment:
     Raises:
         FileNotFoundError: when there is none of that name, it has been removed, it is not finished, or the file of that
             name is of another generation.
+        TypeError: for a name that is no str.
         ValueError: for what cannot be a name.
         PermissionError: when it is another user's.
     """
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a segment is a str, not {name!r}")
     generation = generation_of(name.removeprefix("/"))
     path = segment_path(name)
     try:
@@ -2433,7 +2730,7 @@ def _foreign_segment(name: str, fd: int) -> Segment:
 def unlink_after_peers(
     segment: Segment,
     group: ProcessGroup | None = None,
-    timeout: float = 60.0,
+    timeout: float | None = 60.0,
     *,
     peers: int | Iterable[int] | None = None,
 ) -> None:
@@ -2447,30 +2744,39 @@ def unlink_after_peers(
         segment: a segment of `create`.
         group: the peers are its other ranks, which must be on this machine; the default group if neither this nor
             `peers` is given.
-        timeout: seconds until it gives up.
+        timeout: seconds until it gives up; with None or infinity it waits for ever, for a peer that has died too.
         peers: instead of a group: how many other processes, or which ranks, as they were given to `attach`.
 
     Raises:
         TimeoutError: when a peer has not attached by then; it says which. The segment is still there, and still owned.
         FileNotFoundError: when another owner removes the segment meanwhile.
-        ValueError: without group, peers and default group, or for a timeout that is no finite number of seconds.
+        TypeError: for a group that is none, and peers that are neither a number nor ranks.
+        ValueError: without group, peers and default group, on a rank that is no member of the group, and for a timeout
+            below 0, or NaN.
     """
-    if not 0 <= timeout < float("inf"):
-        raise ValueError(f"unlink_after_peers: timeout is a finite number of seconds, not {timeout!r}")
-    expected = expected_peers(group, peers)
+    checked_timeout(timeout)
+    attendance = Attendance(segment, expected_peers(group, peers))
     if not segment.owner:
         return
-    deadline = time.monotonic() + timeout
-    pause = 0.0002
-    while absent := absent_peers(segment.arrived(), expected):
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError(
-                f"segment {segment.name} was not attached by {absent} within {timeout:g} s; it is still there, and "
-                "this process owns it"
-            )
-        time.sleep(min(pause, left))
-        pause = min(2 * pause, 0.02)
+    if not wait_until(attendance.complete, timeout):
+        raise attendance.late(timeout)
+    segment.unlink()
+
+
+async def unlink_after_peers_async(
+    segment: Segment,
+    group: ProcessGroup | None = None,
+    timeout: float | None = 60.0,
+    *,
+    peers: int | Iterable[int] | None = None,
+) -> None:
+    """`unlink_after_peers` for asyncio; other tasks run meanwhile. Cancelled, it leaves the segment in place."""
+    checked_timeout(timeout)
+    attendance = Attendance(segment, expected_peers(group, peers))
+    if not segment.owner:
+        return
+    if not await wait_until_async(attendance.complete, timeout):
+        raise attendance.late(timeout)
     segment.unlink()
 
 
@@ -2688,7 +2994,7 @@ class Audience:
         most = self.most_behind(written)
         behind = tuple(peer for peer in self._member.everybody()[1:] if peer.behind and peer.behind == most)
         names = ", ".join(f"{peer} ({peer.state}, {peer.behind} behind)" for peer in behind) or "a reader"
-        return SlowReaderError(f"ring {self._member.name}: {names} {what} within {timeout} seconds", behind)
+        return SlowReaderError(f"ring {self._member.name}: {names} {what} within {timeout:g} s", behind)
 
     def close(self) -> None:
         for word in self._words:
@@ -2771,405 +3077,6 @@ class OverflowReader:
             self.drop(slot)
 
 
-# ==== update_turns ==========================================================================================
-
-# Whose turn it is among requests, updates and whoever resumes: the decisions of the update locks, in one place.
-#
-# Nothing here waits or locks. A caller asks for a turn and is told by `grant`; who calls is serialised by the lock that
-# uses this (an event loop, or a mutex). The rules:
-#
-# - Turns are granted in the order in which they were asked for. A request that comes after a waiting update waits for it,
-#   and an update that comes after waiting requests waits for them: neither starves the other.
-# - A request needs that nothing is paused and no update runs. An update needs that no other update runs and that either
-#   no request runs or all are paused: whether it is paused is looked up at the moment when the update is let in, and
-#   cannot change before it is done. A resume needs that no update runs.
-# - While paused, requests that wait stand aside: what comes after them is let in.
-
-def _granted_at_once() -> None:
-    """Nobody is to be told: who asks sees it."""
-
-
-@dataclass(eq=False, slots=True)
-class Turn:
-    """What one caller (`holder`: its thread or task) asks for; `grant` is called once, when it gets it. `paused` tells
-    whether requests were paused then."""
-
-    kind: Literal["request", "update", "resume"]
-    holder: Hashable
-    grant: Callable[[], None] = _granted_at_once
-    granted: bool = False
-    paused: bool = False
-
-
-@dataclass(eq=False)
-class UpdateTurns:
-    """Who runs, who waits, and whether requests are paused."""
-
-    paused: bool = False
-    requests: dict[Hashable, int] = field(default_factory=dict)
-    updater: Turn | None = None
-    waiting: deque[Turn] = field(default_factory=deque)
-
-    def ask(self, turn: Turn) -> None:
-        """Queue for a turn, or get it at once.
-
-        A holder that runs a request already comes first with another one: behind an update that waits for the first, it
-        would wait for itself. Raises RuntimeError where a holder would wait for itself in other ways.
-        """
-        own_update = self.updater is not None and self.updater.holder == turn.holder
-        if own_update or (turn.kind == "update" and turn.holder in self.requests):
-            inside = "an update" if own_update else "a request"
-            raise RuntimeError(
-                f"{turn.kind}() inside of {inside} of the same thread or task would wait for itself"
-            )
-        if turn.kind == "resume" and not self.paused:
-            self._grant(turn)
-            return
-        first = turn.kind == "request" and turn.holder in self.requests
-        (self.waiting.appendleft if first else self.waiting.append)(turn)
-        self._advance()
-
-    def give_back(self, turn: Turn) -> None:
-        """End a turn, or stop waiting for it."""
-        if not turn.granted:
-            self.waiting.remove(turn)
-        elif turn.kind == "update":
-            self.updater = None
-        elif turn.kind == "request":
-            self.requests[turn.holder] -= 1
-            if not self.requests[turn.holder]:
-                del self.requests[turn.holder]
-        self._advance()
-
-    def pause(self) -> None:
-        """Let no request in from now on. It takes back every resume that still waits: the last word counts."""
-        self.paused = True
-        for turn in [turn for turn in self.waiting if turn.kind == "resume"]:
-            self.waiting.remove(turn)
-            turn.granted = True
-            turn.grant()
-        self._advance()
-
-    def _advance(self) -> None:
-        """Let in whoever may, in order."""
-        looked_at = 0
-        while looked_at < len(self.waiting):
-            turn = self.waiting[looked_at]
-            if self._may(turn):
-                del self.waiting[looked_at]
-                self._grant(turn)
-                if turn.kind == "resume":
-                    looked_at = 0  # requests that stood aside come first again
-            elif turn.kind == "request" and self.paused:
-                looked_at += 1
-            else:
-                return
-
-    def _may(self, turn: Turn) -> bool:
-        if self.updater is not None:
-            return False
-        if turn.kind == "request":
-            return not self.paused
-        return turn.kind == "resume" or self.paused or not self.requests
-
-    def _grant(self, turn: Turn) -> None:
-        turn.granted, turn.paused = True, self.paused
-        if turn.kind == "update":
-            self.updater = turn
-        elif turn.kind == "resume":
-            self.paused = False
-        else:
-            self.requests[turn.holder] = self.requests.get(turn.holder, 0) + 1
-        turn.grant()
-
-
-# ==== update_locks ==========================================================================================
-
-# Locks between requests and updates of what they use, which know that requests can be paused.
-#
-# A server that replaces a model's weights waits until no request runs. If it has paused them, they run no more and end
-# only after it resumes: then it must not wait. The bug (RS204) is to read the flag under one lock, to release that, and
-# then to take the other lock or leave it: a resume in between lets requests run while the weights are replaced. Here one
-# lock knows both, and an update that was let in because of a pause holds the pause: `resume` waits for it.
-#
-#     lock = AsyncUpdateLock()
-#
-#     async with lock.request():          # waits while paused, or while an update runs or waits
-#         answer = await engine.generate(prompt)
-#
-#     async with lock.update() as paused: # alone, or, when paused, beside the requests that are
-#         await engine.load(weights)
-#
-#     lock.pause(); …; await lock.resume()
-#
-# Turns are granted in the order in which they were asked for (`update_turns`): neither requests nor updates starve.
-
-class UpdateLock:
-    """For threads. Every wait takes a timeout in seconds, None for none, and raises TimeoutError; a turn that was
-    waited for in vain is not kept."""
-
-    def __init__(self) -> None:
-        self._mutex = threading.Lock()
-        self._turns = UpdateTurns()
-
-    @property
-    def paused(self) -> bool:
-        """Whether requests are paused. It may change at once: decide by what `update` tells."""
-        return self._turns.paused
-
-    @contextlib.contextmanager
-    def request(self, timeout: float | None = None) -> Iterator[None]:
-        """Run beside other requests, when nothing is paused and no update runs or waits.
-
-        Within a request of the same thread it is let in first; within its own update it raises RuntimeError.
-        """
-        turn = self._turn("request", timeout)
-        try:
-            yield
-        finally:
-            self._give_back(turn)
-
-    @contextlib.contextmanager
-    def update(self, timeout: float | None = None) -> Iterator[bool]:
-        """Run while no other update runs, and no request runs or all are paused; tells whether they are paused.
-
-        If they are at the entry, they are until the end: `resume` waits. Within a request or an update of the same
-        thread it raises RuntimeError.
-        """
-        turn = self._turn("update", timeout)
-        try:
-            yield turn.paused
-        finally:
-            self._give_back(turn)
-
-    def pause(self) -> None:
-        """Let no request in until `resume`, and updates without waiting for requests that run. It does not wait, and
-        stops nothing: requests that run must have been stopped, or be bound to stop before an update reaches them."""
-        with self._mutex:
-            self._turns.pause()
-
-    def resume(self, timeout: float | None = None) -> None:
-        """Let requests in again, when updates that were asked for before are done; at once when nothing is paused.
-
-        It is carried out even if the wait for it ends by TimeoutError, unless `pause` is called before. Within an
-        update of the same thread it raises RuntimeError.
-        """
-        self._turn("resume", timeout)
-
-    def _turn(self, kind: Literal["request", "update", "resume"], timeout: float | None) -> Turn:
-        turn = Turn(kind, threading.get_ident())
-        with self._mutex:
-            self._turns.ask(turn)
-            if turn.granted:
-                return turn
-            granted = threading.Event()
-            turn.grant = granted.set
-        try:
-            if not granted.wait(timeout):
-                raise TimeoutError(f"{kind}() was not let in within {timeout:g} s")
-        except BaseException:
-            if kind != "resume":
-                self._give_back(turn)
-            raise
-        return turn
-
-    def _give_back(self, turn: Turn) -> None:
-        with self._mutex:
-            self._turns.give_back(turn)
-
-
-class AsyncUpdateLock:
-    """For the tasks of one event loop. Any wait may be cancelled; giving back never waits, so that a task that is
-    cancelled inside gives back too. For a timeout use `asyncio.timeout` or `asyncio.wait_for`."""
-
-    def __init__(self) -> None:
-        self._turns = UpdateTurns()
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    @property
-    def paused(self) -> bool:
-        """Whether requests are paused. It may change at the next await: decide by what `update` tells."""
-        return self._turns.paused
-
-    @contextlib.asynccontextmanager
-    async def request(self) -> AsyncIterator[None]:
-        """Run beside other requests, when nothing is paused and no update runs or waits.
-
-        Within a request of the same task it is let in first; within its own update it raises RuntimeError. A task that
-        a request starts and waits for must not ask for one of its own: it would queue behind an update that waits for
-        the request.
-        """
-        turn = await self._turn("request")
-        try:
-            yield
-        finally:
-            self._turns.give_back(turn)
-
-    @contextlib.asynccontextmanager
-    async def update(self) -> AsyncIterator[bool]:
-        """Run while no other update runs, and no request runs or all are paused; tells whether they are paused.
-
-        If they are at the entry, they are until the end: `resume` waits. Within a request or an update of the same
-        task it raises RuntimeError.
-        """
-        turn = await self._turn("update")
-        try:
-            yield turn.paused
-        finally:
-            self._turns.give_back(turn)
-
-    def pause(self) -> None:
-        """Let no request in until `resume`, and updates without waiting for requests that run. It does not wait, and
-        stops nothing: requests that run must have been stopped, or be bound to stop before an update reaches them."""
-        self._turns.pause()
-
-    async def resume(self) -> None:
-        """Let requests in again, when updates that were asked for before are done; at once when nothing is paused.
-
-        It is carried out even if the task is cancelled while it waits, unless `pause` is called before. Within an
-        update of the same task it raises RuntimeError.
-        """
-        await self._turn("resume")
-
-    async def _turn(self, kind: Literal["request", "update", "resume"]) -> Turn:
-        import asyncio
-
-        loop = asyncio.get_running_loop()
-        if self._loop not in (None, loop):
-            raise RuntimeError("an AsyncUpdateLock belongs to the event loop in which it was first used")
-        self._loop = loop
-        turn = Turn(kind, asyncio.current_task())
-        self._turns.ask(turn)
-        if turn.granted:
-            return turn
-        granted: asyncio.Future[None] = loop.create_future()
-
-        def wake() -> None:
-            if not granted.done():  # it is when the task was cancelled and has not learned of it yet
-                granted.set_result(None)
-
-        turn.grant = wake
-        try:
-            await granted
-        except BaseException:
-            if kind != "resume":
-                self._turns.give_back(turn)
-            raise
-        return turn
-
-
-# ==== waiting ===============================================================================================
-
-# How to wait for what another process stores to shared memory: spin, then yield the CPU, then sleep ever longer.
-#
-# Memory rings no bell, so a waiter has to look again and again. At first it looks often, for what is about to come; later
-# it leaves the CPU to others. The kernel is asked for nothing but sleep, so a waiter needs nobody to wake it, and a peer
-# that was killed in whatever state leaves no waiter behind.
-
-BUSY_SECONDS = 0.0002
-_SPINS = 3
-_SHORTEST_SLEEP = 0.00005
-_LONGEST_SLEEP = 0.002
-_LONGEST_WAKEFUL_SLEEP = 0.02
-_WATCH_SECONDS = 0.02
-# A yield that took so long is a sign that the CPU is contended, for so long to come.
-_LONG_YIELD = 0.0001
-_CONTENDED_SECONDS = 0.5
-_busy_again_at = 0.0
-
-
-def wait_until(
-    ready: Callable[[], bool],
-    timeout: float | None = None,
-    *,
-    watch: Callable[[], None] | None = None,
-    busy_seconds: float = BUSY_SECONDS,
-    sleep: Callable[[float], None] | None = None,
-) -> bool:
-    """Whether `ready()` came true within `timeout` seconds (None: wait for ever).
-
-    `watch` is called now and then (about fifty times a second) and once more before time is up; it raises what should
-    end the wait, for example that the peer waited for has died. For `busy_seconds` the CPU is only yielded; after that
-    the thread sleeps, first for 50 microseconds, in the end for 2 milliseconds at a time. `sleep` does it instead where
-    somebody may wake the sleeper; then it sleeps for 20 milliseconds at a time.
-    """
-    for _ in range(_SPINS):
-        if ready():
-            return True
-    for pause in _pauses(timeout, watch, busy_seconds, wakeful=sleep is not None):
-        if ready():
-            return True
-        if not pause:
-            _yield_cpu()
-        elif sleep is None:
-            time.sleep(pause)
-        else:
-            sleep(pause)
-    return ready()
-
-
-async def wait_until_async(
-    ready: Callable[[], bool],
-    timeout: float | None = None,
-    *,
-    watch: Callable[[], None] | None = None,
-    busy_seconds: float = BUSY_SECONDS,
-) -> bool:
-    """`wait_until` for asyncio: other tasks run between any two looks.
-
-    Between the `ready()` that came true and the return nothing is awaited, so a caller that is cancelled was cancelled
-    before; what it waited for is still there.
-    """
-    import asyncio
-
-    if ready():
-        return True
-    for pause in _pauses(timeout, watch, busy_seconds):
-        await asyncio.sleep(pause)
-        if ready():
-            return True
-    return False
-
-
-def _pauses(
-    timeout: float | None, watch: Callable[[], None] | None, busy_seconds: float, *, wakeful: bool = False
-) -> Iterator[float]:
-    """Seconds to pause before each further look, 0 to yield only; ends when time is up."""
-    now = started = time.monotonic()
-    deadline = float("inf") if timeout is None else started + timeout
-    watch_at = started + _WATCH_SECONDS
-    sleep = longest = _LONGEST_WAKEFUL_SLEEP
-    if not wakeful:
-        sleep, longest = _SHORTEST_SLEEP, _LONGEST_SLEEP
-    while now < deadline:
-        if now - started < busy_seconds and not (wakeful and now < _busy_again_at):
-            yield 0
-            _note_yield(time.monotonic() - now)
-        else:
-            yield min(sleep, deadline - now)
-            sleep = min(2 * sleep, longest)
-        now = time.monotonic()
-        if watch is not None and now >= watch_at:
-            watch()
-            watch_at = now + _WATCH_SECONDS
-    if watch is not None:
-        watch()
-
-
-def _note_yield(seconds: float) -> None:
-    """Where others are waiting for the CPU, whoever yields gets it back late: better to sleep, and be woken."""
-    global _busy_again_at
-    if seconds > _LONG_YIELD:
-        _busy_again_at = time.monotonic() + _CONTENDED_SECONDS
-
-
-def _yield_cpu() -> None:
-    if hasattr(os, "sched_yield"):
-        os.sched_yield()
-    else:
-        time.sleep(0)
-
-
 # ==== ring_reader ===========================================================================================
 
 # A reading end of a ring: waits for the next message, lends it out, and acknowledges it with one byte.
@@ -3185,7 +3092,7 @@ class RingReader:
         EOFError: the writer has closed the ring, and this reader has read everything.
         PeerDiedError: the writer has died or failed, and this reader has read what it had sent before.
         TimeoutError: no message within `timeout` seconds; None waits for ever, but not for the dead.
-        ValueError: this reader is closed, or was opened by a parent process.
+        ValueError: this reader is closed, or was opened by a parent process; a timeout below 0, or NaN.
     """
 
     def __init__(self, name: str, rank: int, *, busy_seconds: float) -> None:
@@ -3197,8 +3104,7 @@ class RingReader:
         self._modulus = self._layout.modulus
         self._starts = [self._layout.slot_start(slot) for slot in range(self._layout.slots)]
         self._overflow = OverflowReader()
-        self._read = self._ready = 0
-        self._lent = False
+        self._read, self._ready, self._lent = 0, 0, False
         self._writer_word = SharedWord(self._view, WRITER_CELL)
         self._come_in()
 
@@ -3290,7 +3196,8 @@ class RingReader:
 
     # Waiting ------------------------------------------------------------------------------------------------
 
-    def _check(self) -> None:
+    def _check(self, timeout: float | None = None) -> None:
+        checked_timeout(timeout)
         if self._hold.fd < 0:
             self._member.refuse()
         self._refuse_while_lent()
@@ -3300,7 +3207,7 @@ class RingReader:
             raise RuntimeError("a message of this reader is still being read; leave its block first")
 
     def _need_message(self, timeout: float | None, *, end_is_error: bool = True) -> bool:
-        self._check()
+        self._check(timeout)
         if not self._ready and not wait_until(
             self._arrived, timeout, watch=self._watch_writer, busy_seconds=self._busy, sleep=self._sleep
         ):
@@ -3308,7 +3215,7 @@ class RingReader:
         return self._ready > 0 or self._end(end_is_error)
 
     async def _need_message_async(self, timeout: float | None, *, end_is_error: bool = True) -> bool:
-        self._check()
+        self._check(timeout)
         if not self._ready and not await wait_until_async(
             self._arrived, timeout, watch=self._watch_writer, busy_seconds=self._busy
         ):
@@ -3367,7 +3274,7 @@ class RingReader:
     def _nothing_came(self, timeout: float | None) -> TimeoutError:
         writer = self._member.peer(WRITER_PLACE)
         has = f"{writer} wrote nothing" if writer.pid else "no writer has come"
-        return TimeoutError(f"ring {self._member.name}: {has} within {timeout} seconds")
+        return TimeoutError(f"ring {self._member.name}: {has} within {timeout:g} s")
 
     # One message --------------------------------------------------------------------------------------------
 
@@ -3458,7 +3365,7 @@ class RingWriter:
             writer that was opened with `drop_dead_readers=True` does so by itself.
         BrokenPipeError: every reader has left, or was dropped.
         OSError: there is no memory for a message longer than a slot. Nothing has been sent.
-        ValueError: this writer is closed, or was opened by a parent process.
+        ValueError: this writer is closed, or was opened by a parent process; a timeout below 0, or NaN.
     """
 
     def __init__(self, name: str, *, drop_dead_readers: bool, busy_seconds: float) -> None:
@@ -3584,7 +3491,8 @@ class RingWriter:
 
     # Inside -------------------------------------------------------------------------------------------------
 
-    def _check(self) -> None:
+    def _check(self, timeout: float | None = None) -> None:
+        checked_timeout(timeout)
         if self._hold.fd < 0:
             self._member.refuse()
         self._refuse_while_filling()
@@ -3594,7 +3502,7 @@ class RingWriter:
             raise RuntimeError("a message of this writer is still being written; leave its block first")
 
     def _need_slot(self, timeout: float | None) -> None:
-        self._check()
+        self._check(timeout)
         self._look_now_and_then()
         if not self._free and not wait_until(
             self._found_free,
@@ -3606,7 +3514,7 @@ class RingWriter:
             raise self._audience.too_slow(self._written, timeout, "left no slot free")
 
     async def _need_slot_async(self, timeout: float | None) -> None:
-        self._check()
+        self._check(timeout)
         self._look_now_and_then()
         if not self._free and not await wait_until_async(
             self._found_free, timeout, watch=self._look_for_somebody, busy_seconds=self._busy
@@ -3704,10 +3612,9 @@ class SharedFlag:
     def store(self, value: int) -> None:
         """Store a value with release: who loads it sees all that this thread has stored before.
 
-        Raises ValueError when it is not within 0 to 255.
+        Raises ValueError when it is not within 0 to 255, TypeError when it is no int.
         """
-        if not 0 <= value <= 255:
-            raise ValueError(f"a SharedFlag holds 0 to 255, not {value}; SharedCounter holds more")
+        value = _flag_value(value)
         memory_fence()
         self._bytes[0] = value
 
@@ -3734,8 +3641,10 @@ class SharedFlag:
     ) -> None:
         """Wait until the flag holds `value`. A value that comes and goes between two looks is missed.
 
-        Raises TimeoutError after `timeout` seconds; it says what the flag holds.
+        Raises TimeoutError after `timeout` seconds, None for no limit; it says what the flag holds. Raises ValueError
+        for a value that no flag holds.
         """
+        value = _flag_value(value)
         if not wait_until(lambda: self.load() == value, timeout, busy_seconds=busy_seconds):
             raise self._late(value, timeout)
 
@@ -3743,12 +3652,13 @@ class SharedFlag:
         self, value: int = 1, timeout: float | None = None, *, busy_seconds: float = BUSY_SECONDS
     ) -> None:
         """`wait` for asyncio; other tasks run meanwhile."""
+        value = _flag_value(value)
         if not await wait_until_async(lambda: self.load() == value, timeout, busy_seconds=busy_seconds):
             raise self._late(value, timeout)
 
     def _late(self, value: int, timeout: float | None) -> TimeoutError:
         return TimeoutError(
-            f"the flag did not become {value} within {timeout} seconds; it holds {self._bytes[0]}"
+            f"the flag did not become {value} within {timeout:g} s; it holds {self._bytes[0]}"
         )
 
 
@@ -3770,8 +3680,11 @@ class SharedCounter:
     def store(self, value: int) -> None:
         """Store a value with release: who loads it sees all that this thread has stored before.
 
-        Raises OverflowError when it is not within 0 to 2**64 - 1.
+        Raises ValueError when it is not within 0 to 2**64 - 1, TypeError when it is no int.
         """
+        value = _whole(value, "SharedCounter")
+        if not 0 <= value < 2 ** (8 * _COUNTER_WIDTH):
+            raise ValueError(f"a SharedCounter holds 0 to 2**64 - 1, not {value}")
         data = value.to_bytes(_COUNTER_WIDTH, "little")
         stores = (self._bytes[0] + 1) % 256
         start = _copy_start(stores)
@@ -3801,8 +3714,9 @@ class SharedCounter:
     def wait(self, at_least: int, timeout: float | None = None, *, busy_seconds: float = BUSY_SECONDS) -> int:
         """Wait until the counter holds at least `at_least`, and return what it holds.
 
-        Raises TimeoutError after `timeout` seconds; it says what the counter holds.
+        Raises TimeoutError after `timeout` seconds, None for no limit; it says what the counter holds.
         """
+        at_least = _whole(at_least, "SharedCounter")
         if not wait_until(lambda: self.load() >= at_least, timeout, busy_seconds=busy_seconds):
             raise self._late(at_least, timeout)
         return self.load()
@@ -3811,18 +3725,33 @@ class SharedCounter:
         self, at_least: int, timeout: float | None = None, *, busy_seconds: float = BUSY_SECONDS
     ) -> int:
         """`wait` for asyncio; other tasks run meanwhile."""
+        at_least = _whole(at_least, "SharedCounter")
         if not await wait_until_async(lambda: self.load() >= at_least, timeout, busy_seconds=busy_seconds):
             raise self._late(at_least, timeout)
         return self.load()
 
     def _late(self, at_least: int, timeout: float | None) -> TimeoutError:
         return TimeoutError(
-            f"the counter did not reach {at_least} within {timeout} seconds; it holds {self.load()}"
+            f"the counter did not reach {at_least} within {timeout:g} s; it holds {self.load()}"
         )
 
 
 def _copy_start(stores: int) -> int:
     return 1 + _COUNTER_WIDTH * (stores & 1)
+
+
+def _flag_value(value: int) -> int:
+    value = _whole(value, "SharedFlag")
+    if not 0 <= value <= 255:
+        raise ValueError(f"a SharedFlag holds 0 to 255, not {value}; SharedCounter holds more")
+    return value
+
+
+def _whole(value: int, what: str) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"a {what} holds an int, not {value!r}") from None
 
 
 def _window(buffer: Any, offset: int, size: int, what: str) -> memoryview:
@@ -3883,9 +3812,12 @@ class ShmRing:
             label: part of the name.
 
         Raises:
+            TypeError: for measures that are no ints.
             ValueError: for measures that make no ring.
             OSError: there is not so much memory, or this is not Linux.
         """
+        for what, value in (("readers", readers), ("slots", slots), ("slot_bytes", slot_bytes)):
+            _need_int(what, value)
         layout = RingLayout(readers, slots, slot_bytes)
         segment = create(layout.size, label)
         ring = cls(segment.name)
@@ -3920,9 +3852,11 @@ class ShmRing:
         Raises:
             FileNotFoundError: the ring has been removed.
             ConnectionError: there is a reader of that rank, or one was lost and is not dropped yet.
+            TypeError: for a rank that is no int.
             ValueError: for a rank that the ring does not have, or where there is no ring under that name.
             OSError: this is not Linux.
         """
+        _need_int("rank", rank)
         return RingReader(self.name, rank, busy_seconds=busy_seconds)
 
     def unlink(self) -> None:
@@ -3953,3 +3887,184 @@ class ShmRing:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ShmRing, (self.name,)
+
+
+def _need_int(what: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"ShmRing: {what} is an int, not {value!r}")
+
+
+# ==== update_locks ==========================================================================================
+
+# Locks between requests and updates of what they use, which know that requests can be paused.
+#
+# A server that replaces a model's weights waits until no request runs. If it has paused them, they run no more and end
+# only after it resumes: then it must not wait. The bug (RS204) is to read the flag under one lock, to release that, and
+# then to take the other lock or leave it: a resume in between lets requests run while the weights are replaced. Here one
+# lock knows both, and an update that was let in because of a pause holds the pause: `resume` waits for it.
+#
+#     lock = AsyncUpdateLock()
+#
+#     async with lock.request():          # waits while paused, or while an update runs or waits
+#         answer = await engine.generate(prompt)
+#
+#     async with lock.update() as paused: # alone, or, when paused, beside the requests that are
+#         await engine.load(weights)
+#
+#     lock.pause(); …; await lock.resume()
+#
+# Turns are granted in the order in which they were asked for (`update_turns`): neither requests nor updates starve.
+
+class UpdateLock:
+    """For threads. Every wait takes a timeout in seconds, None or infinity for none, and raises TimeoutError; a turn
+    that was waited for in vain is not kept. A timeout below 0, or NaN, is a ValueError, and nothing is asked for."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._turns = UpdateTurns()
+
+    @property
+    def paused(self) -> bool:
+        """Whether requests are paused. It may change at once: decide by what `update` tells."""
+        return self._turns.paused
+
+    @contextlib.contextmanager
+    def request(self, timeout: float | None = None) -> Iterator[None]:
+        """Run beside other requests, when nothing is paused and no update runs or waits.
+
+        Within a request of the same thread it is let in first; within its own update it raises RuntimeError.
+        """
+        turn = self._turn("request", timeout)
+        try:
+            yield
+        finally:
+            self._give_back(turn)
+
+    @contextlib.contextmanager
+    def update(self, timeout: float | None = None) -> Iterator[bool]:
+        """Run while no other update runs, and no request runs or all are paused; tells whether they are paused.
+
+        If they are at the entry, they are until the end: `resume` waits. Within a request or an update of the same
+        thread it raises RuntimeError.
+        """
+        turn = self._turn("update", timeout)
+        try:
+            yield turn.paused
+        finally:
+            self._give_back(turn)
+
+    def pause(self) -> None:
+        """Let no request in until `resume`, and updates without waiting for requests that run. It does not wait, and
+        stops nothing: requests that run must have been stopped, or be bound to stop before an update reaches them."""
+        with self._mutex:
+            self._turns.pause()
+
+    def resume(self, timeout: float | None = None) -> None:
+        """Let requests in again, when updates that were asked for before are done; at once when nothing is paused.
+
+        It is carried out even if the wait for it ends by TimeoutError, unless `pause` is called before. Within an
+        update of the same thread it raises RuntimeError.
+        """
+        self._turn("resume", timeout)
+
+    def _turn(self, kind: Literal["request", "update", "resume"], timeout: float | None) -> Turn:
+        limit = checked_timeout(timeout)
+        turn = Turn(kind, threading.get_ident())
+        with self._mutex:
+            self._turns.ask(turn)
+            if turn.granted:
+                return turn
+            granted = threading.Event()
+            turn.grant = granted.set
+        try:
+            if not granted.wait(limit):
+                raise TimeoutError(f"{kind}() was not let in within {timeout:g} s")
+        except BaseException:
+            if kind != "resume":
+                self._give_back(turn)
+            raise
+        return turn
+
+    def _give_back(self, turn: Turn) -> None:
+        with self._mutex:
+            self._turns.give_back(turn)
+
+
+class AsyncUpdateLock:
+    """For the tasks of one event loop. Any wait may be cancelled; giving back never waits, so that a task that is
+    cancelled inside gives back too. For a timeout use `asyncio.timeout` or `asyncio.wait_for`."""
+
+    def __init__(self) -> None:
+        self._turns = UpdateTurns()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def paused(self) -> bool:
+        """Whether requests are paused. It may change at the next await: decide by what `update` tells."""
+        return self._turns.paused
+
+    @contextlib.asynccontextmanager
+    async def request(self) -> AsyncIterator[None]:
+        """Run beside other requests, when nothing is paused and no update runs or waits.
+
+        Within a request of the same task it is let in first; within its own update it raises RuntimeError. A task that
+        a request starts and waits for must not ask for one of its own: it would queue behind an update that waits for
+        the request.
+        """
+        turn = await self._turn("request")
+        try:
+            yield
+        finally:
+            self._turns.give_back(turn)
+
+    @contextlib.asynccontextmanager
+    async def update(self) -> AsyncIterator[bool]:
+        """Run while no other update runs, and no request runs or all are paused; tells whether they are paused.
+
+        If they are at the entry, they are until the end: `resume` waits. Within a request or an update of the same
+        task it raises RuntimeError.
+        """
+        turn = await self._turn("update")
+        try:
+            yield turn.paused
+        finally:
+            self._turns.give_back(turn)
+
+    def pause(self) -> None:
+        """Let no request in until `resume`, and updates without waiting for requests that run. It does not wait, and
+        stops nothing: requests that run must have been stopped, or be bound to stop before an update reaches them."""
+        self._turns.pause()
+
+    async def resume(self) -> None:
+        """Let requests in again, when updates that were asked for before are done; at once when nothing is paused.
+
+        It is carried out even if the task is cancelled while it waits, unless `pause` is called before. Within an
+        update of the same task it raises RuntimeError.
+        """
+        await self._turn("resume")
+
+    async def _turn(self, kind: Literal["request", "update", "resume"]) -> Turn:
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        if self._loop not in (None, loop):
+            raise RuntimeError("an AsyncUpdateLock belongs to the event loop in which it was first used")
+        self._loop = loop
+        turn = Turn(kind, asyncio.current_task())
+        self._turns.ask(turn)
+        if turn.granted:
+            return turn
+        granted: asyncio.Future[None] = loop.create_future()
+
+        def wake() -> None:
+            if not granted.done():  # it is when the task was cancelled and has not learned of it yet
+                granted.set_result(None)
+
+        turn.grant = wake
+        try:
+            await granted
+        except BaseException:
+            if kind != "resume":
+                self._turns.give_back(turn)
+            raise
+        return turn

@@ -14,7 +14,13 @@ from rslint_runtime.process_groups import use_cpu_group
 from rslint_runtime.ring_reader import RingReader
 from rslint_runtime.ring_writer import RingWriter
 from rslint_runtime.segment_handle import Segment
-from rslint_runtime.segments import attach, create, remove_orphans, unlink_after_peers
+from rslint_runtime.segments import (
+    attach,
+    create,
+    remove_orphans,
+    unlink_after_peers,
+    unlink_after_peers_async,
+)
 from rslint_runtime.shared_flag import SharedCounter, SharedFlag
 from rslint_runtime.shm_ring import ShmRing
 from rslint_runtime.update_locks import AsyncUpdateLock, UpdateLock
@@ -45,5 +51,6 @@ __all__ = [
     "rank_guard",
     "remove_orphans",
     "unlink_after_peers",
+    "unlink_after_peers_async",
     "use_cpu_group",
 ]

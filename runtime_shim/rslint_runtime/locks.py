@@ -26,6 +26,7 @@ from types import TracebackType
 from typing import Any, Generic, TypeVar, cast
 
 from rslint_runtime.lent_values import Lent
+from rslint_runtime.waiting import checked_timeout
 
 __all__ = ["AsyncGuarded", "Guarded", "Held", "ReleasedError"]
 
@@ -99,7 +100,10 @@ class Guarded(Generic[GuardedT]):
 
     @contextlib.contextmanager
     def lock(self, timeout: float | None = None) -> Iterator[Held[GuardedT]]:
-        """As `with guarded`, waiting no longer than `timeout` seconds; TimeoutError when it was not free by then."""
+        """As `with guarded`, waiting no longer than `timeout` seconds; TimeoutError when it was not free by then.
+
+        None and infinity set no limit; a number below 0, or NaN, is a ValueError.
+        """
         held = self._acquire(timeout)
         try:
             yield held
@@ -120,10 +124,11 @@ class Guarded(Generic[GuardedT]):
             held.value = change(held.value)
 
     def _acquire(self, timeout: float | None) -> Held[GuardedT]:
+        limit = checked_timeout(timeout)
         thread = threading.get_ident()
         if self._thread == thread:
             raise RuntimeError("this thread holds the lock of this value already and would wait for itself")
-        if not self._lock.acquire(timeout=-1 if timeout is None else timeout):
+        if not self._lock.acquire(timeout=-1 if limit is None else limit):
             raise TimeoutError(f"another thread has held the lock of this value for {timeout:g} s")
         self._thread = thread
         self._held = Held(self._box)

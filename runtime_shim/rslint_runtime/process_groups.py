@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup, Work
 
-__all__ = ["Carrier", "carrier_of", "use_cpu_group"]
+__all__ = ["Carrier", "carrier_of", "distributed_runs", "member_group", "use_cpu_group"]
 
 
 @dataclass(frozen=True)
@@ -134,11 +134,11 @@ def use_cpu_group(cpu_group: ProcessGroup, group: ProcessGroup | None = None) ->
         TypeError: when one of them is no process group.
         ValueError: when the two have different members, or the caller is not among them.
     """
-    if not _distributed():
+    if not distributed_runs():
         raise RuntimeError("use_cpu_group: call torch.distributed.init_process_group first")
     import torch.distributed as dist
 
-    served, carrying = _joined(group), _joined(cpu_group)
+    served, carrying = member_group(group), member_group(cpu_group)
     theirs, ours = dist.get_process_group_ranks(served), dist.get_process_group_ranks(carrying)
     if theirs != ours:
         raise ValueError(
@@ -159,14 +159,14 @@ def carrier_of(group: ProcessGroup | None) -> Carrier | None:
         TypeError: when `group` is no process group.
         ValueError: when the caller is no member of `group`.
     """
-    if not _distributed():
+    if not distributed_runs():
         return None
     import torch.distributed as dist
 
     resolved: Any = dist.group.WORLD if group is None else group
     standing = _standings.get(resolved) if isinstance(resolved, dist.ProcessGroup) else None
     if standing is None:
-        resolved = _joined(resolved)
+        resolved = member_group(resolved)
         if not _takes_cpu_tensors(resolved):
             return carrier_of(_named_for(resolved))
         with _group_registration:
@@ -175,7 +175,8 @@ def carrier_of(group: ProcessGroup | None) -> Carrier | None:
     return Carrier(resolved, *standing)
 
 
-def _distributed() -> bool:
+def distributed_runs() -> bool:
+    """Whether torch.distributed is initialised; torch is not imported for it."""
     # A process that never imported torch.distributed cannot have initialised a group.
     if "torch.distributed" not in sys.modules:
         return False
@@ -184,8 +185,13 @@ def _distributed() -> bool:
     return dist.is_available() and dist.is_initialized()
 
 
-def _joined(group: Any) -> ProcessGroup:
-    """The group itself, if the caller belongs to it."""
+def member_group(group: Any) -> ProcessGroup:
+    """The group itself, the default group for None, if the caller belongs to it.
+
+    Raises:
+        TypeError: when `group` is no process group.
+        ValueError: when the caller is no member of it.
+    """
     import torch.distributed as dist
 
     resolved: Any = dist.group.WORLD if group is None else group

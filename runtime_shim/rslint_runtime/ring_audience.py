@@ -100,7 +100,7 @@ class Audience:
         most = self.most_behind(written)
         behind = tuple(peer for peer in self._member.everybody()[1:] if peer.behind and peer.behind == most)
         names = ", ".join(f"{peer} ({peer.state}, {peer.behind} behind)" for peer in behind) or "a reader"
-        return SlowReaderError(f"ring {self._member.name}: {names} {what} within {timeout} seconds", behind)
+        return SlowReaderError(f"ring {self._member.name}: {names} {what} within {timeout:g} s", behind)
 
     def close(self) -> None:
         for word in self._words:

@@ -31,7 +31,7 @@ from rslint_runtime.ring_layout import (
 from rslint_runtime.ring_members import WRITER_PLACE, RingMember
 from rslint_runtime.ring_messages import object_of
 from rslint_runtime.ring_overflow import OverflowReader
-from rslint_runtime.waiting import wait_until, wait_until_async
+from rslint_runtime.waiting import checked_timeout, wait_until, wait_until_async
 
 __all__ = ["RingReader"]
 
@@ -47,7 +47,7 @@ class RingReader:
         EOFError: the writer has closed the ring, and this reader has read everything.
         PeerDiedError: the writer has died or failed, and this reader has read what it had sent before.
         TimeoutError: no message within `timeout` seconds; None waits for ever, but not for the dead.
-        ValueError: this reader is closed, or was opened by a parent process.
+        ValueError: this reader is closed, or was opened by a parent process; a timeout below 0, or NaN.
     """
 
     def __init__(self, name: str, rank: int, *, busy_seconds: float) -> None:
@@ -59,8 +59,7 @@ class RingReader:
         self._modulus = self._layout.modulus
         self._starts = [self._layout.slot_start(slot) for slot in range(self._layout.slots)]
         self._overflow = OverflowReader()
-        self._read = self._ready = 0
-        self._lent = False
+        self._read, self._ready, self._lent = 0, 0, False
         self._writer_word = SharedWord(self._view, WRITER_CELL)
         self._come_in()
 
@@ -152,7 +151,8 @@ class RingReader:
 
     # Waiting ------------------------------------------------------------------------------------------------
 
-    def _check(self) -> None:
+    def _check(self, timeout: float | None = None) -> None:
+        checked_timeout(timeout)
         if self._hold.fd < 0:
             self._member.refuse()
         self._refuse_while_lent()
@@ -162,7 +162,7 @@ class RingReader:
             raise RuntimeError("a message of this reader is still being read; leave its block first")
 
     def _need_message(self, timeout: float | None, *, end_is_error: bool = True) -> bool:
-        self._check()
+        self._check(timeout)
         if not self._ready and not wait_until(
             self._arrived, timeout, watch=self._watch_writer, busy_seconds=self._busy, sleep=self._sleep
         ):
@@ -170,7 +170,7 @@ class RingReader:
         return self._ready > 0 or self._end(end_is_error)
 
     async def _need_message_async(self, timeout: float | None, *, end_is_error: bool = True) -> bool:
-        self._check()
+        self._check(timeout)
         if not self._ready and not await wait_until_async(
             self._arrived, timeout, watch=self._watch_writer, busy_seconds=self._busy
         ):
@@ -229,7 +229,7 @@ class RingReader:
     def _nothing_came(self, timeout: float | None) -> TimeoutError:
         writer = self._member.peer(WRITER_PLACE)
         has = f"{writer} wrote nothing" if writer.pid else "no writer has come"
-        return TimeoutError(f"ring {self._member.name}: {has} within {timeout} seconds")
+        return TimeoutError(f"ring {self._member.name}: {has} within {timeout:g} s")
 
     # One message --------------------------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ from rslint_runtime.ring_layout import (
 from rslint_runtime.ring_members import WRITER_PLACE, RingMember
 from rslint_runtime.ring_messages import LARGE, message_of, sized
 from rslint_runtime.ring_overflow import OverflowWriter
-from rslint_runtime.waiting import wait_until, wait_until_async
+from rslint_runtime.waiting import checked_timeout, wait_until, wait_until_async
 
 __all__ = ["RingWriter"]
 
@@ -49,7 +49,7 @@ class RingWriter:
             writer that was opened with `drop_dead_readers=True` does so by itself.
         BrokenPipeError: every reader has left, or was dropped.
         OSError: there is no memory for a message longer than a slot. Nothing has been sent.
-        ValueError: this writer is closed, or was opened by a parent process.
+        ValueError: this writer is closed, or was opened by a parent process; a timeout below 0, or NaN.
     """
 
     def __init__(self, name: str, *, drop_dead_readers: bool, busy_seconds: float) -> None:
@@ -175,7 +175,8 @@ class RingWriter:
 
     # Inside -------------------------------------------------------------------------------------------------
 
-    def _check(self) -> None:
+    def _check(self, timeout: float | None = None) -> None:
+        checked_timeout(timeout)
         if self._hold.fd < 0:
             self._member.refuse()
         self._refuse_while_filling()
@@ -185,7 +186,7 @@ class RingWriter:
             raise RuntimeError("a message of this writer is still being written; leave its block first")
 
     def _need_slot(self, timeout: float | None) -> None:
-        self._check()
+        self._check(timeout)
         self._look_now_and_then()
         if not self._free and not wait_until(
             self._found_free,
@@ -197,7 +198,7 @@ class RingWriter:
             raise self._audience.too_slow(self._written, timeout, "left no slot free")
 
     async def _need_slot_async(self, timeout: float | None) -> None:
-        self._check()
+        self._check(timeout)
         self._look_now_and_then()
         if not self._free and not await wait_until_async(
             self._found_free, timeout, watch=self._look_for_somebody, busy_seconds=self._busy

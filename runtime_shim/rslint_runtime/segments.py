@@ -18,7 +18,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -31,13 +30,14 @@ from rslint_runtime.segment_names import (
     segment_path,
     segments_folder,
 )
-from rslint_runtime.segment_peers import absent_peers, expected_peers, this_rank
+from rslint_runtime.segment_peers import Attendance, expected_peers, this_rank
 from rslint_runtime.segment_records import Stamp, append_arrival, append_stamp, pages_of, read_stamp
+from rslint_runtime.waiting import checked_timeout, wait_until, wait_until_async
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
-__all__ = ["attach", "create", "remove_orphans", "unlink_after_peers"]
+__all__ = ["attach", "create", "remove_orphans", "unlink_after_peers", "unlink_after_peers_async"]
 
 
 def create(size: int, label: str = "") -> Segment:
@@ -108,9 +108,12 @@ def attach(name: str, *, rank: int | None = None) -> Segment:
     Raises:
         FileNotFoundError: when there is none of that name, it has been removed, it is not finished, or the file of that
             name is of another generation.
+        TypeError: for a name that is no str.
         ValueError: for what cannot be a name.
         PermissionError: when it is another user's.
     """
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a segment is a str, not {name!r}")
     generation = generation_of(name.removeprefix("/"))
     path = segment_path(name)
     try:
@@ -147,7 +150,7 @@ def _foreign_segment(name: str, fd: int) -> Segment:
 def unlink_after_peers(
     segment: Segment,
     group: ProcessGroup | None = None,
-    timeout: float = 60.0,
+    timeout: float | None = 60.0,
     *,
     peers: int | Iterable[int] | None = None,
 ) -> None:
@@ -161,30 +164,39 @@ def unlink_after_peers(
         segment: a segment of `create`.
         group: the peers are its other ranks, which must be on this machine; the default group if neither this nor
             `peers` is given.
-        timeout: seconds until it gives up.
+        timeout: seconds until it gives up; with None or infinity it waits for ever, for a peer that has died too.
         peers: instead of a group: how many other processes, or which ranks, as they were given to `attach`.
 
     Raises:
         TimeoutError: when a peer has not attached by then; it says which. The segment is still there, and still owned.
         FileNotFoundError: when another owner removes the segment meanwhile.
-        ValueError: without group, peers and default group, or for a timeout that is no finite number of seconds.
+        TypeError: for a group that is none, and peers that are neither a number nor ranks.
+        ValueError: without group, peers and default group, on a rank that is no member of the group, and for a timeout
+            below 0, or NaN.
     """
-    if not 0 <= timeout < float("inf"):
-        raise ValueError(f"unlink_after_peers: timeout is a finite number of seconds, not {timeout!r}")
-    expected = expected_peers(group, peers)
+    checked_timeout(timeout)
+    attendance = Attendance(segment, expected_peers(group, peers))
     if not segment.owner:
         return
-    deadline = time.monotonic() + timeout
-    pause = 0.0002
-    while absent := absent_peers(segment.arrived(), expected):
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError(
-                f"segment {segment.name} was not attached by {absent} within {timeout:g} s; it is still there, and "
-                "this process owns it"
-            )
-        time.sleep(min(pause, left))
-        pause = min(2 * pause, 0.02)
+    if not wait_until(attendance.complete, timeout):
+        raise attendance.late(timeout)
+    segment.unlink()
+
+
+async def unlink_after_peers_async(
+    segment: Segment,
+    group: ProcessGroup | None = None,
+    timeout: float | None = 60.0,
+    *,
+    peers: int | Iterable[int] | None = None,
+) -> None:
+    """`unlink_after_peers` for asyncio; other tasks run meanwhile. Cancelled, it leaves the segment in place."""
+    checked_timeout(timeout)
+    attendance = Attendance(segment, expected_peers(group, peers))
+    if not segment.owner:
+        return
+    if not await wait_until_async(attendance.complete, timeout):
+        raise attendance.late(timeout)
     segment.unlink()
 
 

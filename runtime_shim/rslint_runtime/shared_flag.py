@@ -10,6 +10,7 @@ whatever `memmove` does, and `memoryview.cast("Q")` is one instruction only beca
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 from rslint_runtime.order import memory_fence
@@ -36,10 +37,9 @@ class SharedFlag:
     def store(self, value: int) -> None:
         """Store a value with release: who loads it sees all that this thread has stored before.
 
-        Raises ValueError when it is not within 0 to 255.
+        Raises ValueError when it is not within 0 to 255, TypeError when it is no int.
         """
-        if not 0 <= value <= 255:
-            raise ValueError(f"a SharedFlag holds 0 to 255, not {value}; SharedCounter holds more")
+        value = _flag_value(value)
         memory_fence()
         self._bytes[0] = value
 
@@ -66,8 +66,10 @@ class SharedFlag:
     ) -> None:
         """Wait until the flag holds `value`. A value that comes and goes between two looks is missed.
 
-        Raises TimeoutError after `timeout` seconds; it says what the flag holds.
+        Raises TimeoutError after `timeout` seconds, None for no limit; it says what the flag holds. Raises ValueError
+        for a value that no flag holds.
         """
+        value = _flag_value(value)
         if not wait_until(lambda: self.load() == value, timeout, busy_seconds=busy_seconds):
             raise self._late(value, timeout)
 
@@ -75,12 +77,13 @@ class SharedFlag:
         self, value: int = 1, timeout: float | None = None, *, busy_seconds: float = BUSY_SECONDS
     ) -> None:
         """`wait` for asyncio; other tasks run meanwhile."""
+        value = _flag_value(value)
         if not await wait_until_async(lambda: self.load() == value, timeout, busy_seconds=busy_seconds):
             raise self._late(value, timeout)
 
     def _late(self, value: int, timeout: float | None) -> TimeoutError:
         return TimeoutError(
-            f"the flag did not become {value} within {timeout} seconds; it holds {self._bytes[0]}"
+            f"the flag did not become {value} within {timeout:g} s; it holds {self._bytes[0]}"
         )
 
 
@@ -102,8 +105,11 @@ class SharedCounter:
     def store(self, value: int) -> None:
         """Store a value with release: who loads it sees all that this thread has stored before.
 
-        Raises OverflowError when it is not within 0 to 2**64 - 1.
+        Raises ValueError when it is not within 0 to 2**64 - 1, TypeError when it is no int.
         """
+        value = _whole(value, "SharedCounter")
+        if not 0 <= value < 2 ** (8 * _COUNTER_WIDTH):
+            raise ValueError(f"a SharedCounter holds 0 to 2**64 - 1, not {value}")
         data = value.to_bytes(_COUNTER_WIDTH, "little")
         stores = (self._bytes[0] + 1) % 256
         start = _copy_start(stores)
@@ -133,8 +139,9 @@ class SharedCounter:
     def wait(self, at_least: int, timeout: float | None = None, *, busy_seconds: float = BUSY_SECONDS) -> int:
         """Wait until the counter holds at least `at_least`, and return what it holds.
 
-        Raises TimeoutError after `timeout` seconds; it says what the counter holds.
+        Raises TimeoutError after `timeout` seconds, None for no limit; it says what the counter holds.
         """
+        at_least = _whole(at_least, "SharedCounter")
         if not wait_until(lambda: self.load() >= at_least, timeout, busy_seconds=busy_seconds):
             raise self._late(at_least, timeout)
         return self.load()
@@ -143,18 +150,33 @@ class SharedCounter:
         self, at_least: int, timeout: float | None = None, *, busy_seconds: float = BUSY_SECONDS
     ) -> int:
         """`wait` for asyncio; other tasks run meanwhile."""
+        at_least = _whole(at_least, "SharedCounter")
         if not await wait_until_async(lambda: self.load() >= at_least, timeout, busy_seconds=busy_seconds):
             raise self._late(at_least, timeout)
         return self.load()
 
     def _late(self, at_least: int, timeout: float | None) -> TimeoutError:
         return TimeoutError(
-            f"the counter did not reach {at_least} within {timeout} seconds; it holds {self.load()}"
+            f"the counter did not reach {at_least} within {timeout:g} s; it holds {self.load()}"
         )
 
 
 def _copy_start(stores: int) -> int:
     return 1 + _COUNTER_WIDTH * (stores & 1)
+
+
+def _flag_value(value: int) -> int:
+    value = _whole(value, "SharedFlag")
+    if not 0 <= value <= 255:
+        raise ValueError(f"a SharedFlag holds 0 to 255, not {value}; SharedCounter holds more")
+    return value
+
+
+def _whole(value: int, what: str) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"a {what} holds an int, not {value!r}") from None
 
 
 def _window(buffer: Any, offset: int, size: int, what: str) -> memoryview:

@@ -63,9 +63,12 @@ class ShmRing:
             label: part of the name.
 
         Raises:
+            TypeError: for measures that are no ints.
             ValueError: for measures that make no ring.
             OSError: there is not so much memory, or this is not Linux.
         """
+        for what, value in (("readers", readers), ("slots", slots), ("slot_bytes", slot_bytes)):
+            _need_int(what, value)
         layout = RingLayout(readers, slots, slot_bytes)
         segment = create(layout.size, label)
         ring = cls(segment.name)
@@ -100,9 +103,11 @@ class ShmRing:
         Raises:
             FileNotFoundError: the ring has been removed.
             ConnectionError: there is a reader of that rank, or one was lost and is not dropped yet.
+            TypeError: for a rank that is no int.
             ValueError: for a rank that the ring does not have, or where there is no ring under that name.
             OSError: this is not Linux.
         """
+        _need_int("rank", rank)
         return RingReader(self.name, rank, busy_seconds=busy_seconds)
 
     def unlink(self) -> None:
@@ -133,3 +138,8 @@ class ShmRing:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return ShmRing, (self.name,)
+
+
+def _need_int(what: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"ShmRing: {what} is an int, not {value!r}")

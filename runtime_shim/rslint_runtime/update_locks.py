@@ -26,6 +26,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Literal
 
 from rslint_runtime.update_turns import Turn, UpdateTurns
+from rslint_runtime.waiting import checked_timeout
 
 if TYPE_CHECKING:
     import asyncio
@@ -34,8 +35,8 @@ __all__ = ["AsyncUpdateLock", "UpdateLock"]
 
 
 class UpdateLock:
-    """For threads. Every wait takes a timeout in seconds, None for none, and raises TimeoutError; a turn that was
-    waited for in vain is not kept."""
+    """For threads. Every wait takes a timeout in seconds, None or infinity for none, and raises TimeoutError; a turn
+    that was waited for in vain is not kept. A timeout below 0, or NaN, is a ValueError, and nothing is asked for."""
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()
@@ -86,6 +87,7 @@ class UpdateLock:
         self._turn("resume", timeout)
 
     def _turn(self, kind: Literal["request", "update", "resume"], timeout: float | None) -> Turn:
+        limit = checked_timeout(timeout)
         turn = Turn(kind, threading.get_ident())
         with self._mutex:
             self._turns.ask(turn)
@@ -94,7 +96,7 @@ class UpdateLock:
             granted = threading.Event()
             turn.grant = granted.set
         try:
-            if not granted.wait(timeout):
+            if not granted.wait(limit):
                 raise TimeoutError(f"{kind}() was not let in within {timeout:g} s")
         except BaseException:
             if kind != "resume":

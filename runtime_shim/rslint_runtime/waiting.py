@@ -8,10 +8,11 @@ that was killed in whatever state leaves no waiter behind.
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 
-__all__ = ["BUSY_SECONDS", "wait_until", "wait_until_async"]
+__all__ = ["BUSY_SECONDS", "checked_timeout", "wait_until", "wait_until_async"]
 
 BUSY_SECONDS = 0.0002
 _SPINS = 3
@@ -25,6 +26,27 @@ _CONTENDED_SECONDS = 0.5
 _busy_again_at = 0.0
 
 
+def checked_timeout(timeout: float | None) -> float | None:
+    """How many seconds somebody waits at most; None without a limit, which `float("inf")` says as well.
+
+    Every wait of this library is given its timeout through it, before anything else happens.
+
+    Raises:
+        TypeError: for what is neither a number nor None.
+        ValueError: for a number below 0, and for NaN.
+    """
+    if timeout is None:
+        return None
+    try:
+        valid = timeout >= 0
+    except TypeError:
+        raise TypeError(f"a timeout is a number of seconds, or None for no limit, not {timeout!r}") from None
+    if not valid:
+        raise ValueError(f"a timeout is 0 seconds or more, or None for no limit, not {timeout!r}")
+    # The longest that a lock can be waited for, some centuries: what is longer has no limit either.
+    return None if timeout > threading.TIMEOUT_MAX else timeout
+
+
 def wait_until(
     ready: Callable[[], bool],
     timeout: float | None = None,
@@ -33,13 +55,14 @@ def wait_until(
     busy_seconds: float = BUSY_SECONDS,
     sleep: Callable[[float], None] | None = None,
 ) -> bool:
-    """Whether `ready()` came true within `timeout` seconds (None: wait for ever).
+    """Whether `ready()` came true within `timeout` seconds, as `checked_timeout` takes them (None: wait for ever).
 
     `watch` is called now and then (about fifty times a second) and once more before time is up; it raises what should
     end the wait, for example that the peer waited for has died. For `busy_seconds` the CPU is only yielded; after that
     the thread sleeps, first for 50 microseconds, in the end for 2 milliseconds at a time. `sleep` does it instead where
     somebody may wake the sleeper; then it sleeps for 20 milliseconds at a time.
     """
+    timeout = checked_timeout(timeout)
     for _ in range(_SPINS):
         if ready():
             return True
@@ -69,6 +92,7 @@ async def wait_until_async(
     """
     import asyncio
 
+    timeout = checked_timeout(timeout)
     if ready():
         return True
     for pause in _pauses(timeout, watch, busy_seconds):

@@ -43,7 +43,9 @@ def test_the_runtimes_segments_are_untracked_and_go_with_their_handle() -> None:
     assert (created.content, created.tracked, created.removes_itself) == (("size", 0), False, True)
     assert (attached.name, attached.tracked, attached.removes_itself) == (("name", 0), False, True)
     assert opener_of(MODELS, None, "client.create") is None
-    assert acknowledges(MODELS, "rslint_runtime.unlink_after_peers", "unlink_after_peers")
+    for name in ("unlink_after_peers", "unlink_after_peers_async"):
+        assert acknowledges(MODELS, f"rslint_runtime.{name}", name)
+        assert acknowledges(MODELS, f"rslint_runtime.segments.{name}", f"segments.{name}")
 
 
 def test_what_removes_one() -> None:

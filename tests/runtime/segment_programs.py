@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from rslint_runtime import attach, create, remove_orphans, segment_names, unlink_after_peers
+from rslint_runtime import (
+    agree,
+    attach,
+    create,
+    remove_orphans,
+    segment_names,
+    unlink_after_peers,
+    unlink_after_peers_async,
+)
 
 OURS = ("segment", "orphans")
 
@@ -149,6 +159,49 @@ def shares_within_a_part(rank: int, world_size: int) -> list[object]:
         return []
     unlink_after_peers(segment, group, timeout=30)
     return [segment.owner, len(segment.buf)]
+
+
+def names_groups_that_do_not_do(rank: int, world_size: int) -> dict[str, list[str]]:
+    """What each call answers to an object that is no group, and, on rank 1, to a group that it is not in."""
+    import torch.distributed as dist
+
+    others = dist.new_group([0, 2])
+    answers: dict[str, list[str]] = {}
+    with create(1) as segment:
+        calls: dict[str, Callable[[Any], object]] = {
+            "agree": lambda group: agree(True, group=group),
+            "unlink_after_peers": lambda group: unlink_after_peers(segment, group, 0),
+            "unlink_after_peers_async": lambda group: asyncio.run(
+                unlink_after_peers_async(segment, group, 0)
+            ),
+        }
+        for name, call in calls.items():
+            answers[name] = []
+            for group in [object(), others] if rank == 1 else [object()]:
+                try:
+                    call(group)
+                except Exception as error:
+                    answers[name].append(f"{type(error).__name__}: {error}")
+    return answers
+
+
+def shares_in_a_group_for_devices_alone(rank: int, world_size: int) -> bool:
+    """The group's backend refuses the tensors of the CPU."""
+    import torch.distributed as dist
+
+    def devices_only(store: Any, rank: int, size: int, timeout: Any) -> Any:
+        return dist.ProcessGroupGloo(store, rank, size, timeout)
+
+    dist.Backend.register_backend("devices_only", devices_only, devices=["cuda"])
+    group = dist.new_group([0, 1], backend="devices_only")
+    received: list[Any] = [None]
+    segment = create(1) if rank == 0 else None
+    if segment is not None:
+        received = [segment.name]
+    dist.broadcast_object_list(received, src=0)
+    segment = segment or attach(received[0])
+    unlink_after_peers(segment, group, timeout=30)
+    return segment.owner
 
 
 def gives_up_on_a_peer(rank: int, world_size: int) -> str:

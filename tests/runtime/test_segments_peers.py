@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import subprocess
@@ -9,9 +10,10 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
-from rslint_runtime import Segment, attach, create, unlink_after_peers
+from rslint_runtime import Segment, attach, create, unlink_after_peers, unlink_after_peers_async
 from rslint_runtime.segment_peers import absent_peers
 from rslint_runtime.segment_records import Arrival
 from rslint_runtime.testing import Fault, run_ranks
@@ -83,10 +85,64 @@ def test_peers_may_be_named_by_rank_without_a_group() -> None:
         assert not segment.owner
 
 
-@pytest.mark.parametrize("timeout", [-1, float("inf"), float("nan")])
-def test_a_wait_without_an_end_is_refused(segments_folder: Path, timeout: float) -> None:
-    with create(1) as segment, pytest.raises(ValueError, match="finite number of seconds"):
-        unlink_after_peers(segment, timeout=timeout, peers=1)
+def test_a_group_is_judged_as_the_collectives_judge_it() -> None:
+    result = run_ranks(f"{PROGRAMS}:names_groups_that_do_not_do", 3)
+    assert result.outcome == "completed", result.report()
+    no_group = (
+        "TypeError: group must be a torch.distributed.ProcessGroup or None, not object; of an object that coordinates "
+        "several groups, pass the CPU group it holds"
+    )
+    outside = "ValueError: rank 1 is not a member of the process group it was called with"
+    asked = ["agree", "unlink_after_peers", "unlink_after_peers_async"]
+    member = {name: [no_group] for name in asked}
+    assert result.results == {0: member, 1: {name: [no_group, outside] for name in asked}, 2: member}
+
+
+def test_a_group_for_devices_alone_does_as_well() -> None:
+    result = run_ranks(f"{PROGRAMS}:shares_in_a_group_for_devices_alone", 2)
+    assert result.outcome == "completed", result.report()
+    assert result.results == {0: False, 1: False}
+
+
+def test_the_loop_is_not_blocked_while_peers_are_waited_for() -> None:
+    async def main() -> int:
+        with create(1) as segment:
+            waiting = asyncio.create_task(unlink_after_peers_async(segment, timeout=60, peers=1))
+            turns = 0
+            while turns < 10:
+                await asyncio.sleep(0.001)
+                turns += 1
+            assert (waiting.done(), segment.owner) == (False, True)
+            await asyncio.to_thread(attached_elsewhere, segment)
+            await waiting
+            assert not segment.owner
+            assert not os.path.exists(f"/dev/shm/{segment.name}")
+            return turns
+
+    assert asyncio.run(asyncio.wait_for(main(), 60)) == 10
+
+
+def test_a_wait_for_peers_that_is_cancelled_leaves_the_segment_in_place() -> None:
+    async def main() -> None:
+        with create(1) as segment:
+            waiting = asyncio.create_task(unlink_after_peers_async(segment, timeout=None, peers=1))
+            await asyncio.sleep(0.01)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            assert segment.owner
+            attach(segment.name).close()
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+
+
+def test_peers_that_are_late_are_named_with_asyncio_too(segments_folder: Path) -> None:
+    with create(1) as segment:
+        with pytest.raises(TimeoutError, match=r"was not attached by ranks 1, 2 within 0\.01 s; it is still"):
+            asyncio.run(unlink_after_peers_async(segment, timeout=0.01, peers=[1, 2]))
+        assert segment.owner
+        with attach(segment.name) as attached:
+            asyncio.run(unlink_after_peers_async(attached, timeout=60, peers=3))
 
 
 def test_a_segment_that_another_owner_removes_is_waited_for_no_longer(segments_folder: Path) -> None:
@@ -101,6 +157,18 @@ def test_a_segment_that_another_owner_removes_is_waited_for_no_longer(segments_f
 def test_less_than_no_peers_are_refused(segments_folder: Path) -> None:
     with create(1) as segment, pytest.raises(ValueError, match="-1 peers"):
         unlink_after_peers(segment, peers=-1)
+
+
+@pytest.mark.parametrize("peers", [True, 1.5, "12", ["1"], [True], object()])
+def test_peers_are_a_number_or_ranks(segments_folder: Path, peers: Any) -> None:
+    with create(1) as segment, pytest.raises(TypeError, match="a number of processes, or their ranks, not "):
+        unlink_after_peers(segment, peers=peers)
+
+
+@pytest.mark.parametrize("name", [5, None, b"name"])
+def test_a_name_is_a_str(name: Any) -> None:
+    with pytest.raises(TypeError, match=re.escape(f"the name of a segment is a str, not {name!r}")):
+        attach(name)
 
 
 def test_without_a_group_it_asks_for_the_number_of_peers(segments_folder: Path) -> None:

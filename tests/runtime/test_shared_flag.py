@@ -62,8 +62,29 @@ def test_a_flag_refuses_what_a_byte_does_not_hold(shared: memoryview, value: int
 
 @pytest.mark.parametrize("value", [-1, 2**64])
 def test_a_counter_refuses_what_eight_bytes_do_not_hold(shared: memoryview, value: int) -> None:
-    with pytest.raises(OverflowError):
-        SharedCounter(shared).store(value)
+    counter = SharedCounter(shared)
+    with pytest.raises(ValueError, match=rf"a SharedCounter holds 0 to 2\*\*64 - 1, not {value}"):
+        counter.store(value)
+    with pytest.raises(ValueError, match="a SharedCounter holds 0 to"):
+        counter.add(value)
+    assert counter.load() == 0
+
+
+@pytest.mark.parametrize("kind", [SharedFlag, SharedCounter])
+@pytest.mark.parametrize("value", ["a", 1.0, None])
+def test_what_is_no_int_is_neither_stored_nor_waited_for(shared: memoryview, kind: Any, value: Any) -> None:
+    one = kind(shared)
+    for call in (one.store, one.wait, lambda value: asyncio.run(one.wait_async(value))):
+        with pytest.raises(TypeError, match=f"a {kind.__name__} holds an int, not {value!r}"):
+            call(value)
+    assert one.load() == 0
+
+
+def test_what_no_flag_holds_is_not_waited_for(shared: memoryview) -> None:
+    flag = SharedFlag(shared)
+    for call in (flag.wait, lambda value, timeout: asyncio.run(flag.wait_async(value, timeout))):
+        with pytest.raises(ValueError, match="a SharedFlag holds 0 to 255, not 256"):
+            call(256, timeout=0)
 
 
 @pytest.mark.parametrize("kind", [SharedFlag, SharedCounter])
@@ -90,9 +111,9 @@ def test_waiting_for_what_is_there_already(shared: memoryview) -> None:
 
 
 def test_time_runs_out_and_the_value_is_told(shared: memoryview) -> None:
-    with pytest.raises(TimeoutError, match=r"the flag did not become 1 within 0.01 seconds; it holds 0"):
+    with pytest.raises(TimeoutError, match=r"the flag did not become 1 within 0.01 s; it holds 0"):
         SharedFlag(shared).wait(timeout=0.01)
-    with pytest.raises(TimeoutError, match=r"the counter did not reach 2 within 0.01 seconds; it holds 0"):
+    with pytest.raises(TimeoutError, match=r"the counter did not reach 2 within 0.01 s; it holds 0"):
         SharedCounter(shared, 1).wait(2, timeout=0.01)
 
 

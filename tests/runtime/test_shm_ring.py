@@ -365,13 +365,11 @@ def test_messages_wait_for_a_reader_that_has_not_come(ring: ShmRing) -> None:
 
 def test_a_reader_that_nothing_comes_to_says_who_was_silent(ring: ShmRing) -> None:
     with ring.reader(0) as reader:
-        with pytest.raises(TimeoutError, match=r"no writer has come within 0.01 seconds"):
+        with pytest.raises(TimeoutError, match=r"no writer has come within 0.01 s"):
             reader.receive(timeout=0.01)
         with (
             ring.writer(),
-            pytest.raises(
-                TimeoutError, match=rf"writer \(pid {os.getpid()}\) wrote nothing within 0 seconds"
-            ),
+            pytest.raises(TimeoutError, match=rf"writer \(pid {os.getpid()}\) wrote nothing within 0 s"),
         ):
             reader.receive(timeout=0)
 
@@ -685,3 +683,15 @@ def test_a_word_sleeps_only_while_nothing_has_changed() -> None:
         assert time.monotonic() - started < 30
         waker.join()
         word.close()
+
+
+@pytest.mark.parametrize("measure", ["readers", "slots", "slot_bytes"])
+@pytest.mark.parametrize("value", ["2", 2.0, True, None])
+def test_the_measures_of_a_ring_are_ints(measure: str, value: Any) -> None:
+    with pytest.raises(TypeError, match=f"ShmRing: {measure} is an int, not {value!r}"):
+        ShmRing.create(**{"readers": 1, measure: value})
+
+
+def test_the_rank_of_a_reader_is_an_int() -> None:
+    with ShmRing.create(1) as ring, pytest.raises(TypeError, match="ShmRing: rank is an int, not '0'"):
+        ring.reader("0")  # type: ignore[arg-type]

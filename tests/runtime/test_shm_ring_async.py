@@ -180,7 +180,7 @@ def test_time_runs_out_with_names() -> None:
     async def main() -> None:
         async with ends(slots=1) as (writer, reader):
             with pytest.raises(
-                TimeoutError, match=rf"writer \(pid {os.getpid()}\) wrote nothing within 0.01 seconds"
+                TimeoutError, match=rf"writer \(pid {os.getpid()}\) wrote nothing within 0.01 s"
             ):
                 await reader.receive_async(timeout=0.01)
             writer.write(b"")

@@ -207,7 +207,13 @@ def test_who_waits_for_the_peers_and_who_does_not(tmp_path: Path) -> None:
     assert_beside(
         tmp_path,
         """
-        from rslint_runtime import create, unlink_after_peers
+        from rslint_runtime import create, unlink_after_peers, unlink_after_peers_async
+
+        async def waits_in_a_coroutine(data, group):
+            segment = create(len(data))
+            dist.broadcast_object_list([segment.name], 0, group)
+            await unlink_after_peers_async(segment, group)
+            segment.unlink()
 
         def waits(data, group):
             segment = create(len(data))
