@@ -129,6 +129,14 @@ def test_a_program_that_does_not_complete_by_itself_is_refused_with_its_report()
     assert "rank 0 waits in barrier" in str(caught.value)
 
 
+def test_a_program_that_joins_its_group_itself_is_swept_when_that_is_said(config: str) -> None:
+    with pytest.raises(RunError, match="with init_group=False it may do so itself"):
+        swept("joins_itself", config)
+    result = swept("joins_itself", config, init_group=False)
+    assert tried(result) == [("os.stat", 0, "deadlock"), ("os.stat", 1, "deadlock")]
+    assert "rank 1 waits in new_group (init_process_group)" in result.deadlocks[0].detail
+
+
 @pytest.mark.parametrize("options", [{"occurrences": 0}, {"timeout": 0.0}])
 def test_numbers_out_of_range_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="from 1 on, and above 0"):
@@ -211,6 +219,13 @@ def test_a_state_that_was_cut_off_is_gone_on_from(config: str, tmp_path: Path) -
     assert [json.loads(line) for line in state.read_text().splitlines()]
 
 
+def test_a_state_of_another_group_is_not_gone_on_from(config: str, tmp_path: Path) -> None:
+    state = tmp_path / "state.jsonl"
+    for options in ({}, {"init_group": False}, {"init_group": False, "group_timeout": 30.0}):
+        assert swept("looks_three_times", config, world_size=1, state=state, **options).resumed == 0
+    assert swept("looks_three_times", config, world_size=1, state=state, **options).resumed == 3
+
+
 @pytest.mark.parametrize("content", ["notes\n", '{"a": 1}\n', "[1]\n"])
 def test_a_file_that_is_something_else_is_left_alone(config: str, tmp_path: Path, content: str) -> None:
     state = tmp_path / "notes.txt"
@@ -245,6 +260,9 @@ def bug(rank, world_size):
     except OSError: pass
 def right(rank, world_size):
     os.stat("/")
+def joins(rank, world_size):
+    dist.init_process_group("gloo")
+    bug(rank, world_size)
 """
 
 
@@ -253,6 +271,9 @@ def right(rank, world_size):
     [
         (["bug", "2"], 1, "1 of them leads to a deadlock"),
         (["right", "1"], 0, "0 of them lead to a deadlock"),
+        (["joins", "2", "--no-init-group"], 1, "2 of them lead to a deadlock"),
+        # A wait that ends by itself is no deadlock: the rank that waited fails.
+        (["bug", "2", "--group-timeout", "2"], 0, "0 of them lead to a deadlock"),
         (["right", "1", "--time-limit", "0"], 3, "not tried (time was up)"),
         (["absent", "2"], 2, "sweep: "),
         (["right", "0"], 2, "sweep: world_size=0"),
