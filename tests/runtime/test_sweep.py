@@ -45,7 +45,9 @@ def of_the_leader(tmp_path_factory: pytest.TempPathFactory) -> SweepResult:
     """The sweep of `leader_reads`, which several tests look at."""
     path = tmp_path_factory.mktemp("leader") / "config.json"
     path.write_text("{}", encoding="utf-8")
-    return swept("leader_reads", str(path))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(PROGRAMS.parents[2])
+        return swept("leader_reads", str(path))
 
 
 def test_a_leader_that_swallows_its_failure_is_found_with_the_fault_that_shows_it(
@@ -156,6 +158,18 @@ def test_the_report_is_a_table_and_a_fault_to_copy(of_the_leader: SweepResult) -
     assert lines[3].split() == [place, "open", "0", "file", "OSError", "deadlock"]
     assert f"  shown by Fault(0, 'builtins.open', at='{place}', raises='OSError')" in lines
     assert "  rank 0 catches the failure and goes on" in lines
+
+
+def test_every_file_in_the_report_is_named_from_the_working_directory(
+    of_the_leader: SweepResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the table, on the way to the call, and where the others wait."""
+    monkeypatch.chdir(PROGRAMS.parents[2])
+    report = of_the_leader.report()
+    caller = line_of("text = [ConfigClient(path).fetch() if")
+    assert str(PROGRAMS.parent) not in report
+    assert f"  called from tests/runtime/swept.py:{caller}\n" in report
+    assert f" at tests/runtime/swept.py:{caller + 1} for rank 0 (ended)" in report
 
 
 # --- ending early, and going on
