@@ -242,10 +242,6 @@ class Monitor:
         self._outcome = "mismatch"
         self._detail = (
             f"operation {other.index} on {other.group}: "
-            f"rank {first_rank} runs {_short(first)} at {first.place}, "
-            f"rank {rank} runs {_short(other)} at {other.place}"
+            f"rank {first_rank} runs {first.form} at {first.place}, "
+            f"rank {rank} runs {other.form} at {other.place}"
         )
-
-
-def _short(collective: Collective) -> str:
-    return " ".join((collective.operation, *collective.signature))

@@ -66,6 +66,11 @@ class Collective:
     may_await: tuple[int, ...]
     place: str
 
+    @property
+    def form(self) -> str:
+        """What all ranks must have in common at this index, in words: `broadcast int64[] root 0`."""
+        return " ".join((self.operation, *self.signature))
+
     def __str__(self) -> str:
         via = "" if self.call in ("", self.operation) else f" ({self.call})"
         details = " ".join(self.signature)
