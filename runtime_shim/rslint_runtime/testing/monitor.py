@@ -210,6 +210,9 @@ class Monitor:
                 if end.unclaimed
             },
             stacks={rank: state.stacks for rank, state in self._ranks.items() if state.stacks},
+            dead_threads={
+                rank: tuple(state.dead_threads) for rank, state in self._ranks.items() if state.dead_threads
+            },
             endings={rank: slots.ending(state) for rank, state in self._ranks.items()},
         )
 

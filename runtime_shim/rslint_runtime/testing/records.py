@@ -103,6 +103,19 @@ class RankError:
 
 
 @dataclass(frozen=True)
+class DeadThread:
+    """A thread that an exception has left; nobody is told but the rank's output, and the rank goes on without it.
+
+    Attributes:
+        thread: its name.
+        error: the exception.
+    """
+
+    thread: str
+    error: RankError
+
+
+@dataclass(frozen=True)
 class Wait:
     """A thread of a rank that waits inside a collective.
 
@@ -182,6 +195,8 @@ class RunResult:
             nor asked: nothing tells that rank whether they have happened.
         endings: by rank, how far it came: `ended`, `raised ConnectionError: …`, `was killed by signal 11
             (SIGSEGV)`, `waits in …`, `running`.
+        dead_threads: by rank, threads other than the main one that an exception has left. They do not change the
+            outcome.
         stacks: by rank, for ranks that were still there and had not ended: the stacks of their threads, as text.
     """
 
@@ -198,6 +213,7 @@ class RunResult:
     unclaimed: Mapping[int, tuple[Collective, ...]] = field(default_factory=dict)
     endings: Mapping[int, str] = field(default_factory=dict)
     stacks: Mapping[int, str] = field(default_factory=dict)
+    dead_threads: Mapping[int, tuple[DeadThread, ...]] = field(default_factory=dict)
     uncalled: tuple[int, ...] = ()
     faults: tuple[str, ...] = ()
 
