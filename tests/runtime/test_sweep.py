@@ -102,6 +102,15 @@ def test_calls_in_threads_and_tasks_are_tried(config: str, name: str) -> None:
     assert tried(swept(name, config)) == [("os.stat", 0, "deadlock"), ("os.stat", 1, "deadlock")]
 
 
+def test_a_thread_that_the_failure_ends_is_told_from_one_that_catches_it(config: str, tmp_path: Path) -> None:
+    state = tmp_path / "state.jsonl"
+    for result in (swept("in_a_thread", config, state=state), swept("in_a_thread", config, state=state)):
+        assert {(row.left, row.thread) for row in result.rows} == {("", "worker")}
+        assert "  rank 0 goes on without thread worker" in result.report().splitlines()
+    assert result.resumed == 2
+    assert {row.thread for row in swept("in_a_task", config).rows} == {""}
+
+
 def test_a_call_by_another_name_is_tried(config: str) -> None:
     result = swept("callback_of_another_name", config)
     assert {row.outcome for row in result.rows} == {"deadlock"}

@@ -25,7 +25,8 @@ class SweepRow:
         fault: what was injected; `run_ranks(program, world_size, faults=[row.fault])` does it again.
         outcome: how the run ended, see `RunResult`; `not injected` when the call was not made this time, or could not
             be made to fail. With `timeout` the ranks may wait for each other where the harness cannot prove it.
-        left: the exception with which the program left on that rank, "" if it caught the failure and went on.
+        left: the exception with which the program left on that rank, "" if it went on there.
+        thread: the thread that the failure has ended on a rank that went on, "" if it was caught.
         detail: one line on the outcome: who waits where for whom.
         report: the run's report, for outcomes other than `completed`.
         chain: `file:line` of the program's calls that led here, this one first.
@@ -43,6 +44,7 @@ class SweepRow:
     report: str
     chain: tuple[str, ...]
     occurrence: int
+    thread: str = ""
 
     @property
     def parted(self) -> bool:
@@ -143,7 +145,9 @@ def _shortened(chain: tuple[str, ...]) -> list[str]:
 
 
 def _fate(row: SweepRow) -> str:
-    return f"leaves with {row.left}" if row.left else "catches the failure and goes on"
+    if row.left:
+        return f"leaves with {row.left}"
+    return f"goes on without thread {row.thread}" if row.thread else "catches the failure and goes on"
 
 
 def _raised(fault: Fault) -> str:

@@ -166,6 +166,7 @@ class _Plan:
             "outcome": result.outcome,
             "detail": result.detail,
             "left": _leaving(result, trial.call.rank),
+            "thread": ", ".join(dead.thread for dead in result.dead_threads.get(trial.call.rank, ())),
         }
         return _row(trial, found if result.outcome == "completed" else {**found, "report": result.report()})
 
@@ -208,11 +209,12 @@ def _row(trial: Trial, found: dict[str, str]) -> SweepRow:
         report=found.get("report", ""),
         chain=trial.call.chain,
         occurrence=trial.call.occurrence,
+        thread=found.get("thread", ""),
     )
 
 
 def _encoded(trial: Trial, row: SweepRow) -> dict[str, str]:
-    found = {name: getattr(row, name) for name in ("outcome", "left", "detail", "report")}
+    found = {name: getattr(row, name) for name in ("outcome", "left", "thread", "detail", "report")}
     return {"trial": trial.key, **found}
 
 
