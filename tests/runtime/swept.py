@@ -191,6 +191,17 @@ def fails_only_without_a_fault_nearby(rank: int, world_size: int, path: str) -> 
         os.listdir(os.path.dirname(path))
 
 
+def joins_itself(rank: int, world_size: int, path: str) -> None:
+    """As a script under a launcher: one rank that finds no file never joins its peers."""
+    try:
+        os.stat(path)
+    except OSError:
+        return
+    dist.init_process_group("gloo")
+    dist.barrier()
+    dist.destroy_process_group()
+
+
 def does_nothing_that_may_fail(rank: int, world_size: int) -> int:
     value = torch.ones(1)
     dist.all_reduce(value)

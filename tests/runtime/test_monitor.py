@@ -114,7 +114,9 @@ def test_a_rank_that_sleeps_inside_torch_is_deadlocked_after_a_longer_silence(in
     assert inside_torch.final()
 
 
-def test_what_a_deadlocked_rank_waits_for_is_told_as_it_was_when_the_verdict_fell(inside_torch: Monitor) -> None:
+def test_what_a_deadlocked_rank_waits_for_is_told_as_it_was_when_the_verdict_fell(
+    inside_torch: Monitor,
+) -> None:
     """It is asked where it hangs afterwards, and answering schedules something in it."""
     look_inside(inside_torch, 7, 7, 7, long_quiet=True)
     look_inside(inside_torch, 8, long_quiet=True)

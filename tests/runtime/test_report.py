@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -127,3 +128,9 @@ def test_no_row_of_the_table_is_wider_than_asked(world_size: int, common: int, w
 )
 def test_ranks_are_told_in_spans(ranks: list[int], text: str) -> None:
     assert ranks_as_text(ranks) == text
+
+
+def test_the_form_of_a_collective_is_its_operation_and_what_must_be_equal() -> None:
+    world = Group("0", (0, 1))
+    assert entered("broadcast", 1, world).form == "broadcast float32[2]"
+    assert replace(entered("barrier", 1, world), signature=()).form == "barrier"

@@ -284,6 +284,37 @@ def test_a_file_or_function_that_does_not_exist_is_named() -> None:
         run("absent")
 
 
+def test_a_function_that_is_not_there_is_answered_with_those_that_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At most five, closest names first; neither a rank nor a type of the harness's own has to do with it."""
+    monkeypatch.chdir(tmp_path)
+    names = ["load", "serve", "run", "mains", "drain", "stop", "main_loop"]
+    program = tmp_path / "program.py"
+    program.write_text("from os.path import join\n" + "".join(f"def {name}(r, w): pass\n" for name in names))
+    with pytest.raises(RunError) as caught:
+        run_ranks("program.py:main", 2)
+    assert str(caught.value) == (
+        "program.py has no function 'main'; it has mains, drain, main_loop, run, load and 2 more"
+    )
+    program.write_text("main = 1\n")
+    with pytest.raises(RunError, match=r"^program\.py has no function 'start'; it has none$"):
+        run_ranks("program.py:start", 2)
+    with pytest.raises(RunError, match=r"^'main' in program\.py is a int, no function$"):
+        run_ranks(program.name + ":main", 2)
+
+
+def test_a_fault_that_names_nothing_is_answered_with_the_file_of_the_program(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(PROGRAMS.parent)
+    with pytest.raises(RunError) as caught:
+        run("all_reduced", faults=[Fault(1, "no.such")])
+    assert str(caught.value) == (
+        "fault target 'no.such' cannot be resolved: neither in programs.py nor as a dotted name"
+    )
+
+
 def test_a_program_that_cannot_be_imported_shows_its_traceback(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("import does_not_exist_anywhere\n")
     with pytest.raises(RunError, match="does_not_exist_anywhere"):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,38 @@ class Stubborn:
 
     def __repr__(self) -> str:
         raise OSError("nor shown")
+
+
+def test_a_thread_that_dies_is_told_although_the_run_completes() -> None:
+    def starts(rank: int, world_size: int) -> None:
+        def work() -> None:
+            if rank == 1:
+                raise ConnectionError("refused")
+            raise SystemExit
+
+        thread = threading.Thread(target=work, name="worker")
+        thread.start()
+        thread.join()
+
+    result = run_ranks(starts, 2)
+    assert result.outcome == "completed"
+    (dead,) = result.dead_threads[1]
+    assert (list(result.dead_threads), dead.thread, str(dead.error)) == (
+        [1], "worker", "ConnectionError: refused",
+    )  # fmt: skip
+    assert dead.error.is_a("OSError")
+    assert "in work" in dead.error.traceback
+    assert "interception.py" not in dead.error.traceback
+    assert "  rank 1: thread worker died of ConnectionError: refused" in result.report().splitlines()
+
+
+def test_what_an_executor_hands_on_is_no_thread_that_died() -> None:
+    def submits(rank: int, world_size: int) -> str:
+        with ThreadPoolExecutor(1) as executor:
+            return str(executor.submit(int, "one").exception())
+
+    result = run_ranks(submits, 1)
+    assert (result.outcome, result.dead_threads) == ("completed", {})
 
 
 @pytest.mark.parametrize("megabytes", [1, 100])

@@ -45,7 +45,9 @@ def of_the_leader(tmp_path_factory: pytest.TempPathFactory) -> SweepResult:
     """The sweep of `leader_reads`, which several tests look at."""
     path = tmp_path_factory.mktemp("leader") / "config.json"
     path.write_text("{}", encoding="utf-8")
-    return swept("leader_reads", str(path))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(PROGRAMS.parents[2])
+        return swept("leader_reads", str(path))
 
 
 def test_a_leader_that_swallows_its_failure_is_found_with_the_fault_that_shows_it(
@@ -100,6 +102,15 @@ def test_calls_in_threads_and_tasks_are_tried(config: str, name: str) -> None:
     assert tried(swept(name, config)) == [("os.stat", 0, "deadlock"), ("os.stat", 1, "deadlock")]
 
 
+def test_a_thread_that_the_failure_ends_is_told_from_one_that_catches_it(config: str, tmp_path: Path) -> None:
+    state = tmp_path / "state.jsonl"
+    for result in (swept("in_a_thread", config, state=state), swept("in_a_thread", config, state=state)):
+        assert {(row.left, row.thread) for row in result.rows} == {("", "worker")}
+        assert "  rank 0 goes on without thread worker" in result.report().splitlines()
+    assert result.resumed == 2
+    assert {row.thread for row in swept("in_a_task", config).rows} == {""}
+
+
 def test_a_call_by_another_name_is_tried(config: str) -> None:
     result = swept("callback_of_another_name", config)
     assert {row.outcome for row in result.rows} == {"deadlock"}
@@ -129,6 +140,14 @@ def test_a_program_that_does_not_complete_by_itself_is_refused_with_its_report()
     assert "rank 0 waits in barrier" in str(caught.value)
 
 
+def test_a_program_that_joins_its_group_itself_is_swept_when_that_is_said(config: str) -> None:
+    with pytest.raises(RunError, match="with init_group=False it may do so itself"):
+        swept("joins_itself", config)
+    result = swept("joins_itself", config, init_group=False)
+    assert tried(result) == [("os.stat", 0, "deadlock"), ("os.stat", 1, "deadlock")]
+    assert "rank 1 waits in new_group (init_process_group)" in result.deadlocks[0].detail
+
+
 @pytest.mark.parametrize("options", [{"occurrences": 0}, {"timeout": 0.0}])
 def test_numbers_out_of_range_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="from 1 on, and above 0"):
@@ -148,6 +167,18 @@ def test_the_report_is_a_table_and_a_fault_to_copy(of_the_leader: SweepResult) -
     assert lines[3].split() == [place, "open", "0", "file", "OSError", "deadlock"]
     assert f"  shown by Fault(0, 'builtins.open', at='{place}', raises='OSError')" in lines
     assert "  rank 0 catches the failure and goes on" in lines
+
+
+def test_every_file_in_the_report_is_named_from_the_working_directory(
+    of_the_leader: SweepResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the table, on the way to the call, and where the others wait."""
+    monkeypatch.chdir(PROGRAMS.parents[2])
+    report = of_the_leader.report()
+    caller = line_of("text = [ConfigClient(path).fetch() if")
+    assert str(PROGRAMS.parent) not in report
+    assert f"  called from tests/runtime/swept.py:{caller}\n" in report
+    assert f" at tests/runtime/swept.py:{caller + 1} for rank 0 (ended)" in report
 
 
 # --- ending early, and going on
@@ -211,6 +242,13 @@ def test_a_state_that_was_cut_off_is_gone_on_from(config: str, tmp_path: Path) -
     assert [json.loads(line) for line in state.read_text().splitlines()]
 
 
+def test_a_state_of_another_group_is_not_gone_on_from(config: str, tmp_path: Path) -> None:
+    state = tmp_path / "state.jsonl"
+    for options in ({}, {"init_group": False}, {"init_group": False, "group_timeout": 30.0}):
+        assert swept("looks_three_times", config, world_size=1, state=state, **options).resumed == 0
+    assert swept("looks_three_times", config, world_size=1, state=state, **options).resumed == 3
+
+
 @pytest.mark.parametrize("content", ["notes\n", '{"a": 1}\n', "[1]\n"])
 def test_a_file_that_is_something_else_is_left_alone(config: str, tmp_path: Path, content: str) -> None:
     state = tmp_path / "notes.txt"
@@ -245,6 +283,9 @@ def bug(rank, world_size):
     except OSError: pass
 def right(rank, world_size):
     os.stat("/")
+def joins(rank, world_size):
+    dist.init_process_group("gloo")
+    bug(rank, world_size)
 """
 
 
@@ -253,6 +294,9 @@ def right(rank, world_size):
     [
         (["bug", "2"], 1, "1 of them leads to a deadlock"),
         (["right", "1"], 0, "0 of them lead to a deadlock"),
+        (["joins", "2", "--no-init-group"], 1, "2 of them lead to a deadlock"),
+        # A wait that ends by itself is no deadlock: the rank that waited fails.
+        (["bug", "2", "--group-timeout", "2"], 0, "0 of them lead to a deadlock"),
         (["right", "1", "--time-limit", "0"], 3, "not tried (time was up)"),
         (["absent", "2"], 2, "sweep: "),
         (["right", "0"], 2, "sweep: world_size=0"),

@@ -40,6 +40,7 @@ def observe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Observe:
 def tried(observe: Observe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[Trial]]:
     """The trials of a program, by what the runtime itself knows: rslint need not be installed."""
     monkeypatch.setattr("rslint_runtime.testing.sweep_trials.rslint_models", lambda: None)
+    monkeypatch.chdir(tmp_path)
     return lambda source: list(trials_of(observe(source), tmp_path))
 
 
@@ -130,6 +131,51 @@ def program(call: str, folder: Path) -> str:
         "def main():\n"
         f"    {call}\n"
     )
+
+
+# --- how a call's place is named
+
+
+def stats(file: str) -> ObservedCall:
+    place = (f"{file}:1",)
+    return ObservedCall(0, file, 1, "os.stat", "stat", 1, False, "", False, (), place)
+
+
+@pytest.mark.parametrize(
+    ("folder", "place", "at"),
+    [
+        ("project", "package/a.py:1", "package/a.py:1"),
+        ("project/package", "a.py:1", "a.py:1"),
+        # This is no end of the file's path: a fault has it from the project's folder.
+        ("other", "../project/package/a.py:1", "package/a.py:1"),
+    ],
+)
+def test_a_file_is_named_from_the_working_directory_where_that_is_shorter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str, place: str, at: str
+) -> None:
+    (tmp_path / folder).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / folder)
+    (trial,) = trials_of([stats(f"{tmp_path}/project/package/a.py")], tmp_path / "project")
+    assert (trial.place, trial.fault.at) == (place, at)
+
+
+def test_a_file_is_named_in_full_where_the_way_to_it_is_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (trial,) = trials_of([stats("/a.py")], tmp_path)
+    assert (trial.place, trial.fault.at) == ("/a.py:1", "/a.py:1")
+
+
+def test_a_fault_names_a_file_by_an_end_of_its_path_that_no_other_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [f"{tmp_path}/project/__init__.py", f"{tmp_path}/project/package/__init__.py"]
+    (tmp_path / "project" / "package").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "project" / "package")
+    trials = trials_of([stats(file) for file in files], tmp_path / "project")
+    assert [trial.fault.at for trial in trials] == [f"{files[0]}:1", "package/__init__.py:1"]
+    assert [trial.place for trial in trials] == ["../__init__.py:1", "__init__.py:1"]
 
 
 # --- the program's own functions

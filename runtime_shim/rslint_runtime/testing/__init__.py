@@ -10,7 +10,15 @@ from rslint_runtime.testing.connection import preload
 from rslint_runtime.testing.explore import Exploration, Scenario, Violation, explore, replay
 from rslint_runtime.testing.faults import Fault, FaultTargetError, Injection, Setting
 from rslint_runtime.testing.litmus import LitmusError, Verdict, litmus
-from rslint_runtime.testing.records import Collective, Group, RankError, RunResult, Unreadable, Wait
+from rslint_runtime.testing.records import (
+    Collective,
+    DeadThread,
+    Group,
+    RankError,
+    RunResult,
+    Unreadable,
+    Wait,
+)
 from rslint_runtime.testing.runner import RunError, run_ranks
 from rslint_runtime.testing.sweep_result import SweepResult, SweepRow
 from rslint_runtime.testing.sweeping import sweep
@@ -21,6 +29,7 @@ from rslint_runtime.testing.weak_state import Overtaken, Stuck, UnsupportedView
 
 __all__ = [
     "Collective",
+    "DeadThread",
     "Exploration",
     "Fault",
     "FaultTargetError",

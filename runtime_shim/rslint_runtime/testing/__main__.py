@@ -22,6 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             given.program,
             given.world_size,
             timeout=given.timeout,
+            group_timeout=given.group_timeout,
+            init_group=given.init_group,
             time_limit=given.time_limit,
             occurrences=given.occurrences,
             within=given.within,
@@ -52,6 +54,19 @@ def _parser() -> argparse.ArgumentParser:
     sweeping.add_argument("world_size", type=int, help="number of ranks")
     sweeping.add_argument(
         "--timeout", type=float, default=10.0, metavar="S", help="seconds for each run (10)"
+    )
+    sweeping.add_argument(
+        "--group-timeout",
+        type=float,
+        default=600.0,
+        metavar="S",
+        help="seconds of the default group that ranks have joined (600)",
+    )
+    sweeping.add_argument(
+        "--no-init-group",
+        dest="init_group",
+        action="store_false",
+        help="the program calls torch.distributed.init_process_group itself",
     )
     sweeping.add_argument(
         "--time-limit", type=float, metavar="S", help="seconds after which no further run begins"

@@ -13,6 +13,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from rslint_runtime.testing.faults import FaultTargetError
+from rslint_runtime.testing.file_names import shown
 
 Wrap = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -179,9 +180,15 @@ def _owner(target: str, program: ModuleType) -> tuple[Any, str]:
     if _has(built_in, name):
         return built_in, name
     raise FaultTargetError(
-        f"fault target {target!r} cannot be resolved: neither in {program.__name__} nor as a dotted name"
+        f"fault target {target!r} cannot be resolved: neither in {_file_of(program)} nor as a dotted name"
         + _suggestion(target, program)
     )
+
+
+def _file_of(program: ModuleType) -> str:
+    """What its author knows it by: the name it has here may be made up."""
+    file = getattr(program, "__file__", None)
+    return shown(file) if file else program.__name__
 
 
 def _suggestion(target: str, program: ModuleType) -> str:

@@ -14,7 +14,9 @@ from torch.distributed import distributed_c10d
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from rslint_runtime.testing import operators, wire
+from rslint_runtime.testing.errors import described
 from rslint_runtime.testing.recorder import Recorder
+from rslint_runtime.testing.records import RankError
 
 _NAMESPACES = ("c10d::", "_c10d_functional::")
 
@@ -111,11 +113,17 @@ def _wrap_thread_start(recorder: Recorder) -> None:
 
         def recorded_run() -> None:
             recorder.send(wire.ThreadStarted(threading.get_ident(), self.name, stand_in))
+            died: RankError | None = None
             try:
                 with Mode(recorder):
                     run()
+            except SystemExit:
+                raise  # a way for a thread to end, of which threading says nothing either
+            except BaseException as error:
+                died = described(error, __file__)
+                raise
             finally:
-                recorder.send(wire.ThreadEnded(threading.get_ident()))
+                recorder.send(wire.ThreadEnded(threading.get_ident(), died))
 
         self.run = recorded_run  # type: ignore[method-assign]
         recorder.send(wire.ThreadStarted(stand_in, self.name, None))

@@ -213,6 +213,9 @@ class Monitor:
                 if end.unclaimed
             },
             stacks={rank: state.stacks for rank, state in self._ranks.items() if state.stacks},
+            dead_threads={
+                rank: tuple(state.dead_threads) for rank, state in self._ranks.items() if state.dead_threads
+            },
             endings={rank: slots.ending(state) for rank, state in self._ranks.items()} | self._endings,
         )
 
@@ -249,10 +252,6 @@ class Monitor:
         self._outcome = "mismatch"
         self._detail = (
             f"operation {other.index} on {other.group}: "
-            f"rank {first_rank} runs {_short(first)} at {first.place}, "
-            f"rank {rank} runs {_short(other)} at {other.place}"
+            f"rank {first_rank} runs {first.form} at {first.place}, "
+            f"rank {rank} runs {other.form} at {other.place}"
         )
-
-
-def _short(collective: Collective) -> str:
-    return " ".join((collective.operation, *collective.signature))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import difflib
 import importlib
 import importlib.util
 import inspect
@@ -15,6 +16,10 @@ from types import ModuleType
 from typing import Any
 
 from rslint_runtime.testing import wire
+from rslint_runtime.testing.file_names import shown
+
+# How many of a file's functions an error lists.
+_NAMED = 5
 
 
 class NoSuchFunction(LookupError):
@@ -38,10 +43,28 @@ def function(request: wire.RunRequest, program: ModuleType) -> Any:
     for part in sent.qualname.split("."):
         found = getattr(found, part, None)
     if found is None:
-        raise NoSuchFunction(f"{sent.program} has no function {sent.qualname!r}")
+        raise NoSuchFunction(
+            f"{shown(sent.program)} has no function {sent.qualname!r}; {_functions_of(program, sent.qualname)}"
+        )
     if not callable(found):
-        raise NoSuchFunction(f"{sent.qualname!r} in {sent.program} is a {type(found).__name__}, no function")
+        raise NoSuchFunction(
+            f"{sent.qualname!r} in {shown(sent.program)} is a {type(found).__name__}, no function"
+        )
     return found
+
+
+def _functions_of(program: ModuleType, wanted: str) -> str:
+    """The functions that the file defines, those spelled most like the wanted one first."""
+    own = [
+        name
+        for name, value in vars(program).items()
+        if inspect.isfunction(value) and value.__module__ == program.__name__
+    ]
+    if not own:
+        return "it has none"
+    own.sort(key=lambda name: -difflib.SequenceMatcher(None, wanted, name).ratio())
+    more = f" and {len(own) - _NAMED} more" if len(own) > _NAMED else ""
+    return f"it has {', '.join(own[:_NAMED])}{more}"
 
 
 def check_call(function: Any, arguments: tuple[Any, ...]) -> None:

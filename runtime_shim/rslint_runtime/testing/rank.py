@@ -16,7 +16,6 @@ import pickle
 import socket
 import sys
 import threading
-import traceback
 from dataclasses import replace
 from datetime import timedelta
 from types import ModuleType
@@ -37,8 +36,8 @@ from rslint_runtime.testing import (
     switches,
     wire,
 )
+from rslint_runtime.testing.errors import described
 from rslint_runtime.testing.recorder import Recorder
-from rslint_runtime.testing.records import RankError
 from rslint_runtime.testing.stacks import stacks
 
 
@@ -66,7 +65,7 @@ def live(
         function, args = _prepare(request, rank, recorder, listener)
     except BaseException as error:
         usage = isinstance(error, (faults.FaultTargetError, program.NoSuchFunction))
-        recorder.send(wire.NotLoaded(describe(error), usage))
+        recorder.send(wire.NotLoaded(described(error, __file__), usage))
         _stay()
     recorder.send(wire.Ready(threading.get_ident()))
     go.wait()
@@ -82,24 +81,6 @@ def live(
         os._exit(0 if ended.error is None else 1)
     recorder.send(replace(ended, unclaimed=recorder.unclaimed()))
     _stay()
-
-
-def describe(error: BaseException) -> RankError:
-    """An exception as text, with the names a handler could have caught it by."""
-    try:
-        text = str(error)
-    except Exception:
-        text = "<no text>"
-    bases = tuple(_qualified(base) for base in type(error).__mro__ if base is not object)
-    own_frames = error.__traceback__
-    while own_frames is not None and own_frames.tb_frame.f_code.co_filename == __file__:
-        own_frames = own_frames.tb_next
-    lines = traceback.format_exception(type(error), error, own_frames)
-    return RankError(bases[0], bases, text, "".join(lines))
-
-
-def _qualified(kind: type) -> str:
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _surroundings(request: wire.RunRequest, rank: int) -> None:
@@ -192,9 +173,9 @@ def _call(function: Any, args: tuple[Any, ...], recorder: Recorder) -> wire.Ende
     except SystemExit as error:
         if error.code in (None, 0):
             return wire.Ended(pickle.dumps(None), "None", None)
-        return wire.Ended(None, "", describe(error))
+        return wire.Ended(None, "", described(error, __file__))
     except BaseException as error:
-        return wire.Ended(None, "", describe(error))
+        return wire.Ended(None, "", described(error, __file__))
     finally:
         _join_threads()
     try:

@@ -66,6 +66,11 @@ class Collective:
     may_await: tuple[int, ...]
     place: str
 
+    @property
+    def form(self) -> str:
+        """What all ranks must have in common at this index, in words: `broadcast int64[] root 0`."""
+        return " ".join((self.operation, *self.signature))
+
     def __str__(self) -> str:
         via = "" if self.call in ("", self.operation) else f" ({self.call})"
         details = " ".join(self.signature)
@@ -95,6 +100,19 @@ class RankError:
     def __str__(self) -> str:
         first_line = self.text.partition("\n")[0]
         return f"{self.type_name}: {first_line}" if first_line else self.type_name
+
+
+@dataclass(frozen=True)
+class DeadThread:
+    """A thread that an exception has left; nobody is told but the rank's output, and the rank goes on without it.
+
+    Attributes:
+        thread: its name.
+        error: the exception.
+    """
+
+    thread: str
+    error: RankError
 
 
 @dataclass(frozen=True)
@@ -177,6 +195,8 @@ class RunResult:
             nor asked: nothing tells that rank whether they have happened.
         endings: by rank, how far it came: `ended`, `raised ConnectionError: …`, `was killed by signal 11
             (SIGSEGV)`, `waits in …`, `running`.
+        dead_threads: by rank, threads other than the main one that an exception has left. They do not change the
+            outcome.
         stacks: by rank, for ranks that were still there and had not ended: the stacks of their threads, as text.
     """
 
@@ -193,6 +213,7 @@ class RunResult:
     unclaimed: Mapping[int, tuple[Collective, ...]] = field(default_factory=dict)
     endings: Mapping[int, str] = field(default_factory=dict)
     stacks: Mapping[int, str] = field(default_factory=dict)
+    dead_threads: Mapping[int, tuple[DeadThread, ...]] = field(default_factory=dict)
     uncalled: tuple[int, ...] = ()
     faults: tuple[str, ...] = ()
 

@@ -43,6 +43,7 @@ def report(result: RunResult, width: int | None = None) -> str:
         for rank, ending in sorted(result.endings.items())
         if not ending.startswith("waits") and (ending != "ended" or result.outcome != "completed")
     ]
+    lines += _dead_threads(result)
     lines += _faults(result)
     lines += ["", "collectives in the order each rank entered them:", *tables(result, width)]
     lines += _forgotten(result)
@@ -63,6 +64,14 @@ def _forgotten(result: RunResult) -> list[str]:
         for entry in collectives:
             forgotten.setdefault(f"{entry} at {entry.place}", []).append(rank)
     return [f"never waited for on {ranks_as_text(set(ranks))}: {text}" for text, ranks in forgotten.items()]
+
+
+def _dead_threads(result: RunResult) -> list[str]:
+    died: dict[str, list[int]] = {}
+    for rank, threads in result.dead_threads.items():
+        for dead in threads:
+            died.setdefault(f"thread {dead.thread} died of {dead.error}", []).append(rank)
+    return [f"  {ranks_as_text(set(ranks))}: {text}" for text, ranks in died.items()]
 
 
 def _faults(result: RunResult) -> list[str]:

@@ -192,8 +192,9 @@ class _Inbox:
                     self._monitor.rank_says(rank, message)
         if self._monitor.not_loaded is not None:
             failed, problem = self._monitor.not_loaded
-            detail = str(problem.error) if problem.usage else problem.error.traceback.rstrip()
-            raise RunError(f"rank {failed} could not start: {detail}")
+            if problem.usage:  # the same on every rank that it concerns
+                raise RunError(problem.error.text)
+            raise RunError(f"rank {failed} could not start: {problem.error.traceback.rstrip()}")
 
 
 def _wait_until_ready(monitor: Monitor, inbox: _Inbox, request: wire.RunRequest) -> None:

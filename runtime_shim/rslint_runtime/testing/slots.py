@@ -10,7 +10,7 @@ from typing import Any
 
 from rslint_runtime.testing import proof, wire
 from rslint_runtime.testing.proof import RankState, ThreadState
-from rslint_runtime.testing.records import Collective, Group, Wait
+from rslint_runtime.testing.records import Collective, DeadThread, Group, Wait
 
 
 @dataclass
@@ -28,6 +28,7 @@ class Slot:
     looked: wire.Looked | None = None
     looked_before: wire.Looked | None = None
     stacks: str | None = None
+    dead_threads: list[DeadThread] = field(default_factory=list)
 
 
 def note_thread(slot: Slot, message: Any) -> None:
@@ -45,7 +46,9 @@ def note_thread(slot: Slot, message: Any) -> None:
             slot.threads.pop(message.replaces, None)
         slot.threads[message.thread] = ThreadState(message.name, "running")
     elif isinstance(message, wire.ThreadEnded):
-        slot.threads.pop(message.thread, None)
+        thread = slot.threads.pop(message.thread, None)
+        if message.error is not None and thread is not None:
+            slot.dead_threads.append(DeadThread(thread.name, message.error))
     elif isinstance(message, wire.Ready):
         slot.ready = True
         slot.threads[message.thread] = ThreadState("MainThread", "running")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from rslint_runtime.testing.faults import Fault
+from rslint_runtime.testing.file_names import shown_place, with_shown_places
 from rslint_runtime.testing.records import RunResult
 
 # The ranks have parted: some wait for what others will never do, or would with a backend that does not check.
@@ -18,14 +18,15 @@ class SweepRow:
     """One call that was made to fail on one rank, and how the run ended.
 
     Attributes:
-        place: `file:line` of the call, the file relative to the program's project.
+        place: `file:line` of the call, the file relative to the working directory where that is shorter.
         call: the call as the source spells it.
         rank: where it failed.
         reason: why it may: `network`, `file` …
         fault: what was injected; `run_ranks(program, world_size, faults=[row.fault])` does it again.
         outcome: how the run ended, see `RunResult`; `not injected` when the call was not made this time, or could not
             be made to fail. With `timeout` the ranks may wait for each other where the harness cannot prove it.
-        left: the exception with which the program left on that rank, "" if it caught the failure and went on.
+        left: the exception with which the program left on that rank, "" if it went on there.
+        thread: the thread that the failure has ended on a rank that went on, "" if it was caught.
         detail: one line on the outcome: who waits where for whom.
         report: the run's report, for outcomes other than `completed`.
         chain: `file:line` of the program's calls that led here, this one first.
@@ -43,6 +44,7 @@ class SweepRow:
     report: str
     chain: tuple[str, ...]
     occurrence: int
+    thread: str = ""
 
     @property
     def parted(self) -> bool:
@@ -95,7 +97,7 @@ class SweepResult:
             if len(first.chain) > 1:
                 lines.append(f"  called from {', '.join(_shortened(first.chain[1:]))}")
             lines += [f"  rank {row.rank} {_fate(row)}" for row in rows]
-            lines += [f"  {first.detail}", f"  shown by {_code(first.fault)}"]
+            lines += [f"  {with_shown_places(first.detail)}", f"  shown by {_code(first.fault)}"]
         if self.untried:
             lines += ["", f"not tried ({'Ctrl-C' if self.interrupted else 'time was up'}):"]
             lines += [f"  {place}" for place in self.untried]
@@ -137,13 +139,15 @@ def _table(rows: tuple[SweepRow, ...]) -> list[str]:
 
 
 def _shortened(chain: tuple[str, ...]) -> list[str]:
-    """The nearest steps of the way, without folders."""
-    steps = [Path(place).name for place in chain[:_STEPS]]
+    """The nearest steps of the way."""
+    steps = [shown_place(place) for place in chain[:_STEPS]]
     return steps if len(chain) <= _STEPS else [*steps, "…"]
 
 
 def _fate(row: SweepRow) -> str:
-    return f"leaves with {row.left}" if row.left else "catches the failure and goes on"
+    if row.left:
+        return f"leaves with {row.left}"
+    return f"goes on without thread {row.thread}" if row.thread else "catches the failure and goes on"
 
 
 def _raised(fault: Fault) -> str:

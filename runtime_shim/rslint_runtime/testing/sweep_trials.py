@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from rslint_runtime.testing.call_knowledge import Reason, reason_of, rslint_models, spelled
 from rslint_runtime.testing.faults import Fault
+from rslint_runtime.testing.file_names import shown
 from rslint_runtime.testing.observed_calls import ObservedCall
 
 
@@ -18,19 +20,16 @@ class Trial:
     Attributes:
         call: as it was observed.
         reason: why it may fail.
-        place: `file:line`, the file relative to the program's project.
+        place: `file:line`, the file relative to the working directory where that is shorter.
         fault: what makes it fail.
+        key: the same for the same call in another process, whatever its working directory.
     """
 
     call: ObservedCall
     reason: Reason
     place: str
     fault: Fault
-
-    @property
-    def key(self) -> str:
-        """The same for the same call in another process."""
-        return f"{self.place} {self.call.callee} rank {self.call.rank} call {self.call.occurrence}"
+    key: str
 
     def __str__(self) -> str:
         return f"{self.place} {spelled(self.call)} on rank {self.call.rank}"
@@ -41,8 +40,9 @@ def trials_of(calls: Iterable[ObservedCall], root: Path) -> tuple[Trial, ...]:
     models = rslint_models()
     reasons = [(call, reason) for call in calls if (reason := reason_of(call, models)) is not None]
     beneath = _strongest_beneath(reasons)
+    files = {place.rpartition(":")[0] for call, _ in reasons for place in call.chain}
     chosen = [
-        Trial(call, reason, _place(call, root), _fault(call, reason, root))
+        _trial(call, reason, root, files)
         for call, reason in reasons
         # A failure is tried where it begins, so that handlers on its way count.
         if not call.own or beneath.get((call.rank, call.chain[0]), reason.strength + 1) > reason.strength
@@ -60,11 +60,27 @@ def _strongest_beneath(reasons: Iterable[tuple[ObservedCall, Reason]]) -> dict[t
     return beneath
 
 
-def _fault(call: ObservedCall, reason: Reason, root: Path) -> Fault:
-    target = call.qualname if call.own else call.callee
-    return Fault(call.rank, target, nth=call.occurrence, at=_place(call, root), raises=reason.raised)
+def _trial(call: ObservedCall, reason: Reason, root: Path, files: Iterable[str]) -> Trial:
+    within_project = _within(root, call.file)
+    fault = Fault(
+        call.rank,
+        call.qualname if call.own else call.callee,
+        nth=call.occurrence,
+        at=f"{_ending(call.file, within_project, files)}:{call.line}",
+        raises=reason.raised,
+    )
+    key = f"{within_project}:{call.line} {call.callee} rank {call.rank} call {call.occurrence}"
+    return Trial(call, reason, f"{shown(call.file)}:{call.line}", fault, key)
 
 
-def _place(call: ObservedCall, root: Path) -> str:
-    file = Path(call.file)
-    return f"{file.relative_to(root) if file.is_relative_to(root) else file}:{call.line}"
+def _within(root: Path, file: str) -> str:
+    path = Path(file)
+    return str(path.relative_to(root)) if path.is_relative_to(root) else file
+
+
+def _ending(file: str, within_project: str, files: Iterable[str]) -> str:
+    """How a fault names the file: by an end of its path that is no other's, if it may be the one that is shown."""
+    for ending in (shown(file), within_project):
+        if not os.path.isabs(ending) and [path for path in files if path.endswith(f"/{ending}")] == [file]:
+            return ending
+    return file

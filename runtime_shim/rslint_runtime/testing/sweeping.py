@@ -35,6 +35,8 @@ def sweep(
     *,
     args: Sequence[Any] = (),
     timeout: float = 10.0,
+    group_timeout: float = 600.0,
+    init_group: bool = True,
     time_limit: float | None = None,
     occurrences: int = 1,
     within: Sequence[str | os.PathLike[str]] = (),
@@ -57,6 +59,8 @@ def sweep(
         world_size: number of ranks.
         args: passed to it, picklable.
         timeout: seconds for each run. A deadlock is proven long before.
+        group_timeout: as for `run_ranks`.
+        init_group: False when the program calls `torch.distributed.init_process_group` itself.
         time_limit: seconds after which no further run begins; None for no limit. With 0 the calls are only listed, as
             `untried`.
         occurrences: how many calls of one callee on one line are made to fail, each by itself, on each rank. A line
@@ -64,7 +68,7 @@ def sweep(
         within: files and folders whose calls are tried; by default the project that the program's file belongs to
             (the nearest folder with a `pyproject.toml`, `setup.py` or `.git`), without what is installed.
         state: a file that keeps what was found after each run. A sweep that finds it goes on from there, unless the
-            sources of the program, the ranks or the arguments have changed.
+            sources of the program, the ranks, their group or the arguments have changed.
         progress: whether to say on stderr what goes on; by default if that is a terminal.
 
     Ctrl-C ends the sweep, not the caller: what was found until then is in the result.
@@ -81,12 +85,13 @@ def sweep(
     path, qualname = function.program, function.qualname
     root = observed_calls.project_of(Path(path))
     shown = sys.stderr.isatty() if progress is None else progress
-    plan = _Plan(program, world_size, tuple(args), timeout, shown)
+    plan = _Plan(program, world_size, tuple(args), timeout, group_timeout, init_group, shown)
     roots = tuple(str(Path(part).resolve()) for part in within) or (str(root),)
     baseline, calls = plan.observe(roots, occurrences)
     files = {path, *(place.rpartition(":")[0] for call in calls for place in call.chain)}
     state_path = None if state is None else Path(state)
-    kept = SweepState(state_path, key_of((qualname, world_size, plan.args, occurrences, roots), files))
+    asked = (qualname, world_size, plan.args, group_timeout, init_group, occurrences, roots)
+    kept = SweepState(state_path, key_of(asked, files))
     trials = trials_of(calls, root)
     rows = _known_rows(trials, kept)
     resumed = len(rows)
@@ -111,6 +116,8 @@ class _Plan:
     world_size: int
     args: tuple[Any, ...]
     timeout: float
+    group_timeout: float
+    init_group: bool
     progress: bool
 
     def observe(self, roots: tuple[str, ...], occurrences: int) -> tuple[RunResult, tuple[ObservedCall, ...]]:
@@ -159,12 +166,19 @@ class _Plan:
             "outcome": result.outcome,
             "detail": result.detail,
             "left": _leaving(result, trial.call.rank),
+            "thread": ", ".join(dead.thread for dead in result.dead_threads.get(trial.call.rank, ())),
         }
         return _row(trial, found if result.outcome == "completed" else {**found, "report": result.report()})
 
     def run(self, injection: Injection) -> RunResult:
         return run_ranks(
-            self.program, self.world_size, args=self.args, timeout=self.timeout, faults=[injection]
+            self.program,
+            self.world_size,
+            args=self.args,
+            timeout=self.timeout,
+            group_timeout=self.group_timeout,
+            init_group=self.init_group,
+            faults=[injection],
         )
 
     def say(self, text: str) -> None:
@@ -195,11 +209,12 @@ def _row(trial: Trial, found: dict[str, str]) -> SweepRow:
         report=found.get("report", ""),
         chain=trial.call.chain,
         occurrence=trial.call.occurrence,
+        thread=found.get("thread", ""),
     )
 
 
 def _encoded(trial: Trial, row: SweepRow) -> dict[str, str]:
-    found = {name: getattr(row, name) for name in ("outcome", "left", "detail", "report")}
+    found = {name: getattr(row, name) for name in ("outcome", "left", "thread", "detail", "report")}
     return {"trial": trial.key, **found}
 
 

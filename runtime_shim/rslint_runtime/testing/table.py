@@ -80,9 +80,8 @@ def _short(ending: str) -> str:
 
 def _cell(entry: Collective, waits: bool) -> str:
     via = "" if entry.call in ("", entry.operation) else f" ({entry.call})"
-    text = " ".join((entry.operation, *entry.signature))
     # The place's end tells more than its beginning, which stands in full beside the one that waits.
-    return f"{_WAITS if waits else ''}{text}{via}  {entry.place.rpartition('/')[2]}"
+    return f"{_WAITS if waits else ''}{entry.form}{via}  {entry.place.rpartition('/')[2]}"
 
 
 def _rows(columns: Mapping[tuple[str, ...], list[int]]) -> list[tuple[str, ...]]:

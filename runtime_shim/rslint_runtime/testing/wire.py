@@ -85,7 +85,10 @@ class ThreadStarted:
 
 @dataclass(frozen=True)
 class ThreadEnded:
+    """The thread has come to its end, or `error` has left it."""
+
     thread: int
+    error: RankError | None = None
 
 
 @dataclass(frozen=True)
