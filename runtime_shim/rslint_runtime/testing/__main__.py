@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     sweeping.add_argument("program", help='"path/to/file.py:function"; it is called with rank and world_size')
     sweeping.add_argument("world_size", type=int, help="number of ranks")
     sweeping.add_argument(
-        "--timeout", type=float, default=10.0, metavar="S", help="seconds for each run (10)"
+        "--timeout", type=float, default=30.0, metavar="S", help="seconds for each run (30)"
     )
     sweeping.add_argument(
         "--group-timeout",

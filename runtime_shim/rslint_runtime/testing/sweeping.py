@@ -34,7 +34,7 @@ def sweep(
     world_size: int,
     *,
     args: Sequence[Any] = (),
-    timeout: float = 10.0,
+    timeout: float = 30.0,
     group_timeout: float = 600.0,
     init_group: bool = True,
     time_limit: float | None = None,
