@@ -126,6 +126,27 @@ def test_what_a_deadlocked_rank_waits_for_is_told_as_it_was_when_the_verdict_fel
     assert result.endings[0].startswith("waits in all_reduce")
 
 
+def test_ranks_that_answer_later_join_the_verdict() -> None:
+    monitor = Monitor(3, 0)
+    for rank in range(3):
+        monitor.rank_says(rank, wire.Ready(MAIN))
+    three = Group("three", (0, 1, 2))
+    for rank in (0, 1):
+        awaited = tuple({0, 1, 2} - {rank})
+        collective = Collective("all_reduce", "all_reduce", three, "", 1, (), awaited, (), "p.py:1")
+        monitor.rank_says(rank, wire.Entered(MAIN, 1, collective))
+    monitor.rank_says(2, wire.Ended(None, "", None))
+    for rank in (0, 1):
+        for token in (1, 2, 3):
+            monitor.rank_says(rank, wire.Looked(token, (), False, ((MAIN, 7, (1,)),)))
+            monitor.examine(long_quiet=True)
+        assert monitor.answered(rank) == 3
+        assert monitor.decided()
+        assert monitor.final() == (rank == 1)
+    result = monitor.result({0: "", 1: "", 2: ""}, 0.1, lambda value, text: text)
+    assert [wait.rank for wait in result.waiting] == [0, 1]
+
+
 def test_a_rank_in_which_anything_was_scheduled_between_two_looks_may_come_back(
     inside_torch: Monitor,
 ) -> None:

@@ -39,7 +39,7 @@ class Monitor:
         """Take one announcement of a rank."""
         state = self._ranks[rank]
         if isinstance(message, wire.Looked):
-            state.looked_before, state.looked = state.looked, message
+            state.looked_before, state.looked, state.answered = state.looked, message, message.token
             if message.unknown:
                 # What it enters is not announced, and whom it wakes needs time to say so.
                 self.version += 1
@@ -108,6 +108,10 @@ class Monitor:
             return []
         return self.hanging()
 
+    def answered(self, rank: int) -> int:
+        """The token of the last look that the rank has answered, 0 before the first."""
+        return self._ranks[rank].answered
+
     def dead(self) -> dict[int, str]:
         """Ranks whose process has ended, and how."""
         return {
@@ -132,7 +136,7 @@ class Monitor:
         """Nothing was announced for a while: look for a mismatch, and for ranks that can never move again."""
         if long_quiet or not self._may_be_refused():
             self._settle_mismatch()
-        if self._outcome is not None or (self._met_unknown_thread and not long_quiet):
+        if self._outcome not in (None, "deadlock") or (self._met_unknown_thread and not long_quiet):
             return
         snapshot = slots.snapshot(self._ranks)
         found = proof.deadlocked(snapshot) or (
@@ -141,12 +145,13 @@ class Monitor:
         # Ranks that have not reached the program yet have no threads; they are only starting.
         found = frozenset(rank for rank in found if snapshot[rank].threads)
         suspects = (self.version, found)
-        if found and suspects == self._suspects:
+        # Ranks answer one after the other: a verdict on some is followed by those on the others.
+        if suspects == self._suspects and (added := found - self._deadlocked):
             self._outcome = "deadlock"
-            self._deadlocked = found
-            self._waits = tuple(wait for wait in slots.waits(self._ranks) if wait.rank in found)
-            self._endings = {rank: slots.ending(self._ranks[rank]) for rank in found}
-            self._detail = "; ".join(waits_as_text(self._waits))
+            self._deadlocked |= added
+            self._waits += tuple(wait for wait in slots.waits(self._ranks) if wait.rank in added)
+            self._endings |= {rank: slots.ending(self._ranks[rank]) for rank in added}
+            self._detail = "; ".join(waits_as_text(self._waiting()))
         self._suspects = suspects
 
     def time_is_up(self, run_timeout: bool) -> None:

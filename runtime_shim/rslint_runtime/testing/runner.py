@@ -215,6 +215,7 @@ def _follow(monitor: Monitor, inbox: _Inbox, channels: Sequence[socket.socket], 
     quiet_since = time.monotonic()
     grace_until: float | None = None
     looks = 0
+    asked: dict[int, int] = {}
     while not monitor.final():
         version = monitor.version
         inbox.read()
@@ -231,7 +232,10 @@ def _follow(monitor: Monitor, inbox: _Inbox, channels: Sequence[socket.socket], 
             monitor.examine(long_quiet)
             looks += 1
             for rank in monitor.worth_a_look(long_quiet):
-                _send(channels[rank], wire.Look(looks))
+                # One question at a time: what one rank answers must not make the others answer more and more.
+                if asked.get(rank, 0) == monitor.answered(rank):
+                    asked[rank] = looks
+                    _send(channels[rank], wire.Look(looks))
 
 
 def _conclude(monitor: Monitor, inbox: _Inbox, channels: Sequence[socket.socket], all_ranks: bool) -> None:

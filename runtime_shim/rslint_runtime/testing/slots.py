@@ -27,6 +27,7 @@ class Slot:
     status: int | None = None
     looked: wire.Looked | None = None
     looked_before: wire.Looked | None = None
+    answered: int = 0
     stacks: str | None = None
     dead_threads: list[DeadThread] = field(default_factory=list)
 
