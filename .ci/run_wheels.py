@@ -115,7 +115,7 @@ def vendor(who: str, tools: Path, folder: Path) -> None:
 def prove(tools: Path, empty: Path) -> None:
     """Without torch what needs none is proven, and the rest says what to install; with it a sample of the codes is."""
     must_end([tools / "rslint", "prove", "RS900"], empty, 0, "proven")
-    must_end([tools / "rslint", "prove", "RS206"], empty, 2, "pip install torch")
+    must_end([tools / "rslint", "prove", "RS206"], empty, 2, "pip install 'rslint-runtime[torch]'")
     (own,) = tools.parent.glob("lib/python*/site-packages")
     (own / "torch_of_another_environment.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
     began = time.monotonic()

@@ -46,7 +46,10 @@ def _check_installed(cases: Sequence[Case]) -> None:
     needed = sorted({name for case in cases for one in case.demonstrations for name in _needed(one)})
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
-        names = " ".join(name.replace("_", "-") for name in missing)
+        # The extra says which versions of torch the harness knows; the newest may be none of them.
+        runtime = "'rslint-runtime[torch]'" if "torch" in missing else "rslint-runtime"
+        ours = [runtime] if {"torch", "rslint_runtime"} & {*missing} else []
+        names = " ".join([*ours, *(name for name in missing if name not in ("torch", "rslint_runtime"))])
         raise ConfigError(
             f"the proofs run the programs, which needs {', '.join(missing)}: pip install {names}"
         )

@@ -90,7 +90,7 @@ def test_what_is_not_installed_is_named_with_the_command_that_installs_it(
     status, error = prove("RS101")
     assert status == 2
     assert error == (
-        "error: the proofs run the programs, which needs rslint_runtime, torch: pip install rslint-runtime torch\n"
+        "error: the proofs run the programs, which needs rslint_runtime, torch: pip install 'rslint-runtime[torch]'\n"
     )
 
 
