@@ -119,8 +119,16 @@ def prove(tools: Path, empty: Path) -> None:
     (own,) = tools.parent.glob("lib/python*/site-packages")
     (own / "torch_of_another_environment.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
     began = time.monotonic()
-    command: list[str | Path] = [tools / "rslint", "prove", *PROVEN, "--output-format", "json"]
-    proofs = json.loads(must_end(command, empty, 0))
+    command = [tools / "rslint", "prove", *PROVEN, "--output-format", "json"]
+    done = subprocess.run(command, cwd=empty, capture_output=True, text=True)
+    proofs = json.loads(done.stdout or "[]")
+    for proof in (proof for proof in proofs if proof["verdict"] == "unproven"):
+        print(json.dumps(proof, indent=2), flush=True)
+    if done.returncode or not proofs:
+        unproven = [f"{one['code']} {one['case']}: {one['problem']}" for one in proofs if one["problem"]]
+        sys.exit(
+            f"rslint prove: exit {done.returncode}; unproven: {unproven}; stderr: {done.stderr[-2000:]!r}"
+        )
     if not all(proof["folder"].startswith(str(own)) for proof in proofs):
         sys.exit(f"rslint prove: not the fixtures of the wheel: {proofs[0]['folder']}")
     proven = sum(proof["verdict"] == "proven" for proof in proofs)

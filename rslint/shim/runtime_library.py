@@ -1,4 +1,4 @@
-# rslint-runtime 0.1.0 in one file (sha256 bf35951f49815fb9)
+# rslint-runtime 0.1.0 in one file (sha256 1c4f6bf2371ffe97)
 # Written by `rslint shim --vendor`. Change nothing here by hand: the same command renews this file, and
 # `rslint shim --check` tells whether it is current.
 # fmt: off
@@ -166,6 +166,7 @@ __all__ = [
     "pages_of",
     "pairs_needed",
     "pickled_bytes",
+    "pid_of",
     "raise_for_peer",
     "rank_guard",
     "read_stamp",
@@ -1643,7 +1644,7 @@ _SEGMENTS_FOLDER = "/dev/shm"
 _LONGEST_LABEL = 200  # a file's name has 255 bytes at most, and pid, generation and prefix take up to 40
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _OUR_NAME = re.compile(
-    r"rslint-(?:(?P<label>[A-Za-z0-9][A-Za-z0-9._-]*)-)?[0-9]+-(?P<generation>[0-9a-f]{16})"
+    r"rslint-(?:(?P<label>[A-Za-z0-9][A-Za-z0-9._-]*)-)?(?P<pid>[0-9]+)-(?P<generation>[0-9a-f]{16})"
 )
 
 
@@ -1667,6 +1668,12 @@ def label_of(name: str) -> str:
     """The label in a name of ours, "" where there is none."""
     match = _OUR_NAME.fullmatch(name)
     return "" if match is None or match["label"] is None else match["label"]
+
+
+def pid_of(name: str) -> int | None:
+    """The pid in a name of ours: of the process that made it, which may have handed it over or be gone."""
+    match = _OUR_NAME.fullmatch(name)
+    return None if match is None else int(match["pid"])
 
 
 def segments_folder() -> str:

@@ -12,13 +12,13 @@ import os
 import re
 import sys
 
-__all__ = ["generation_of", "label_of", "new_segment_name", "segment_path", "segments_folder"]
+__all__ = ["generation_of", "label_of", "new_segment_name", "pid_of", "segment_path", "segments_folder"]
 
 _SEGMENTS_FOLDER = "/dev/shm"
 _LONGEST_LABEL = 200  # a file's name has 255 bytes at most, and pid, generation and prefix take up to 40
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _OUR_NAME = re.compile(
-    r"rslint-(?:(?P<label>[A-Za-z0-9][A-Za-z0-9._-]*)-)?[0-9]+-(?P<generation>[0-9a-f]{16})"
+    r"rslint-(?:(?P<label>[A-Za-z0-9][A-Za-z0-9._-]*)-)?(?P<pid>[0-9]+)-(?P<generation>[0-9a-f]{16})"
 )
 
 
@@ -42,6 +42,12 @@ def label_of(name: str) -> str:
     """The label in a name of ours, "" where there is none."""
     match = _OUR_NAME.fullmatch(name)
     return "" if match is None or match["label"] is None else match["label"]
+
+
+def pid_of(name: str) -> int | None:
+    """The pid in a name of ours: of the process that made it, which may have handed it over or be gone."""
+    match = _OUR_NAME.fullmatch(name)
+    return None if match is None else int(match["pid"])
 
 
 def segments_folder() -> str:

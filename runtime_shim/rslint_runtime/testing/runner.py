@@ -159,8 +159,9 @@ def _run(request: wire.RunRequest, timeout: float, fault_count: int) -> RunResul
             _follow(monitor, inbox, channels, started + timeout)
             seconds = time.monotonic() - started
             _conclude(monitor, inbox, channels, measured.wanted(request.coverage, request.environment))
+        # Before the ranks are killed: what their resource trackers say then is of the harness's making.
+        outputs = {rank: output.read(request.directory, rank) for rank in range(request.world_size)}
     monitor.settle()
-    outputs = {rank: output.read(request.directory, rank) for rank in range(request.world_size)}
     return monitor.result(outputs, seconds, _unpickled)
 
 

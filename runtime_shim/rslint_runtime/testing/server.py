@@ -24,8 +24,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+from rslint_runtime.testing import leftovers, rendezvous, wire
 from rslint_runtime.testing import rank as rank_process
-from rslint_runtime.testing import rendezvous, wire
 
 _PR_SET_PDEATHSIG = 1
 _NAMESPACES = ("aten", "c10d", "_c10d_functional", "_c10d_functional_autograd")
@@ -50,6 +50,8 @@ def _look_up_operators() -> None:
 class _Run:
     control: socket.socket
     directory: str
+    trackers: int  # at its end of file when the ranks' resource trackers have ended
+    pids: list[int] = field(default_factory=list)
     alive: dict[int, int] = field(default_factory=dict)  # pid -> rank
 
 
@@ -112,22 +114,25 @@ def _start(server: socket.socket, inherited: list[socket.socket]) -> _Run | None
     request: wire.RunRequest = pickle.loads(payload)
     control = socket.socket(fileno=descriptors[0])
     channels = [socket.socket(fileno=descriptor) for descriptor in descriptors[1:]]
-    run = _Run(control, request.directory)
+    trackers, lifeline = os.pipe()
+    run = _Run(control, request.directory, trackers)
     parent = os.getpid()
     listener = None if request.joins_group else rendezvous.listener(request.world_size)
     for rank, channel in enumerate(channels):
         pid = os.fork()
         if pid == 0:
             others = [*inherited, control, *(other for other in channels if other is not channel)]
-            _become_rank(request, rank, channel, listener, others, parent)
+            _become_rank(request, rank, channel, listener, lifeline, others, parent)
         # A group of its own, so that what the program starts can be killed with it; set on both sides of the
         # fork, as a shell does, because either may be first.
         with contextlib.suppress(OSError):
             os.setpgid(pid, pid)
         run.alive[pid] = rank
+        run.pids.append(pid)
+    os.close(lifeline)
     for ours in (*channels, *filter(None, [listener])):
         ours.close()
-    _say(run, wire.Started(tuple(sorted(run.alive, key=run.alive.__getitem__))))
+    _say(run, wire.Started(tuple(run.pids)))
     return run
 
 
@@ -136,6 +141,7 @@ def _become_rank(
     rank: int,
     channel: socket.socket,
     listener: socket.socket | None,
+    lifeline: int,
     inherited: list[socket.socket],
     parent: int,
 ) -> NoReturn:
@@ -146,6 +152,7 @@ def _become_rank(
         os.setpgid(0, 0)
         for other in inherited:
             other.close()
+        leftovers.let_trackers_outlive(lifeline)
         rank_process.live(request, rank, channel, listener)
     finally:
         os._exit(70)
@@ -170,6 +177,7 @@ def _reap(runs: list[_Run]) -> None:
 
 
 def _kill(run: _Run) -> None:
+    """End what is left of a run, and what its ranks have left in shared memory."""
     for pid in run.alive:
         _kill_group(pid)
         with contextlib.suppress(ProcessLookupError):
@@ -177,6 +185,9 @@ def _kill(run: _Run) -> None:
     for pid in run.alive:
         os.waitpid(pid, 0)
     run.alive.clear()
+    leftovers.await_trackers(run.trackers)
+    os.close(run.trackers)
+    leftovers.remove_orphans_of(run.pids)
 
 
 def _kill_group(pid: int) -> None:
