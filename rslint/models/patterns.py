@@ -6,6 +6,7 @@ import fnmatch
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -18,28 +19,33 @@ class Names:
     """A set of names, some of them shell patterns (`*`, `?`, `[…]`); case counts."""
 
     exact: frozenset[str]
-    pattern: re.Pattern[str] | None
+    globs: tuple[str, ...]
     memory: dict[str, bool] = field(default_factory=dict, compare=False, repr=False)
 
     def __contains__(self, name: str) -> bool:
-        if self.pattern is None:
+        if not self.globs:
             return name in self.exact
         known = self.memory.get(name)
         if known is None:
-            known = self.memory[name] = name in self.exact or self.pattern.match(name) is not None
+            known = self.memory[name] = name in self.exact or _compiled(self.globs).match(name) is not None
         return known
 
     def __bool__(self) -> bool:
-        return bool(self.exact) or self.pattern is not None
+        return bool(self.exact) or bool(self.globs)
+
+
+@cache
+def _compiled(globs: tuple[str, ...]) -> re.Pattern[str]:
+    """One expression for all, when it is first asked for: a file that is checked alone asks for few of them."""
+    return re.compile("|".join(map(fnmatch.translate, globs)))
 
 
 def names(patterns: Iterable[str]) -> Names:
-    """Compile patterns; those without wildcards become a set."""
+    """The set of these names; those without wildcards are looked up."""
     every = sorted(set(patterns))
-    globs = [fnmatch.translate(one) for one in every if _GLOB.search(one)]
     return Names(
         frozenset(one for one in every if not _GLOB.search(one)),
-        re.compile("|".join(globs)) if globs else None,
+        tuple(one for one in every if _GLOB.search(one)),
     )
 
 

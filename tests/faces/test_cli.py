@@ -242,3 +242,13 @@ def test_version_and_help_import_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_check_without_findings_imports_nothing_that_repairs_need(tree: Path) -> None:
+    write(tree, {"a.py": "import torch.distributed as dist\n\n\ndef step():\n    dist.barrier()\n"})
+    code = (
+        "import sys\nfrom rslint.cli import main\nmain(['check', 'a.py'])\n"
+        "print([name for name in ('libcst', 'rslint_rules.divergence.repair') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tree)
+    assert done.stdout.splitlines() == ["All checks passed!", "[]"], done.stderr

@@ -55,13 +55,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rslint.finding import Confidence, Finding, Related, Severity
+from rslint.finding import Confidence, Finding, Fix, Related, Severity
 from rslint.flow.analysis import Analysis
-from rslint.rule import Rule
+from rslint.rule import FixRequest, Rule
 from rslint.segments.analysis import segment_suspects
 from rslint.segments.tracking import TrackedAttach
 from rslint_rules.places import place, qualified_name
-from rslint_rules.segments.untracked import untracked
 
 CODE, NAME = "RS302", "attach-registers-for-unlink"
 
@@ -100,12 +99,18 @@ def _finding(analysis: Analysis, attach: TrackedAttach) -> Finding:
     )
 
 
+def fix(request: FixRequest) -> Fix | None:
+    from rslint_rules.segments.untracked import untracked
+
+    return untracked(request)
+
+
 RULE = Rule(
     code=CODE,
     name=NAME,
     summary="an attached segment is unlinked by the resource tracker of a process that did not make it",
     documentation=__doc__ or "",
     check=check,
-    fix=untracked,
+    fix=fix,
     fix_summary="`track=False` (safe from Python 3.13 on, else shown), or `attach` of the runtime (unsafe)",
 )

@@ -7,10 +7,6 @@ import itertools
 import sys
 from collections.abc import Sequence
 
-import libcst as cst
-from libcst.codemod import CodemodContext
-from libcst.codemod.visitors import AddImportsVisitor, ImportItem
-
 from rslint.finding import Edit, Place
 from rslint_rules.divergence.repair import names
 from rslint_rules.divergence.repair.plan import Import, NotCarriedOut
@@ -55,10 +51,10 @@ def import_edits(filename: str, text: str, module: ast.Module, wanted: Sequence[
         raise NotCarriedOut("a name to import means something else in the module")
     standard = [item for item in missing if item.name is None and item.module in sys.stdlib_module_names]
     edits = [_standard_import(filename, text, module, item) for item in standard]
-    others = [ImportItem(item.module, item.name, item.alias) for item in missing if item not in standard]
+    others = [item for item in missing if item not in standard]
     if not others:
         return edits
-    changed = AddImportsVisitor(CodemodContext(), others).transform_module(cst.parse_module(text)).code
+    changed = _with_imports(text, others)
     old, new = rows(text), rows(changed)
     pairs = enumerate(zip(old, new, strict=False))
     head = next((n for n, (a, b) in pairs if a != b), min(len(old), len(new)))
@@ -67,6 +63,17 @@ def import_edits(filename: str, text: str, module: ast.Module, wanted: Sequence[
         raise NotCarriedOut("the import could not be added by an insertion")
     place = Place(filename, head + 1, 1, head + 1, 1)
     return [*edits, Edit(place, "".join(new[head : head + added]))]
+
+
+def _with_imports(text: str, wanted: Sequence[Import]) -> str:
+    """The text with these imports where libcst places them."""
+    import libcst
+    from libcst.codemod import CodemodContext  # as long to load as the rest of rslint
+    from libcst.codemod.visitors import AddImportsVisitor, ImportItem
+
+    items = [ImportItem(item.module, item.name, item.alias) for item in wanted]
+    changed: str = AddImportsVisitor(CodemodContext(), items).transform_module(libcst.parse_module(text)).code
+    return changed
 
 
 def _standard_import(filename: str, text: str, module: ast.Module, wanted: Import) -> Edit:
