@@ -7,10 +7,10 @@ group. It ends by itself once nobody is left who could tell it anything, and rem
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
-from collections.abc import Callable, Iterator, Sequence
+import subprocess
+from collections.abc import Callable, Sequence
 from multiprocessing import util
 from typing import Any
 
@@ -18,6 +18,8 @@ from typing import Any
 # it has left its rank's process group, can still register with one.
 _TRACKERS_END = 1.0
 _TRACKER = "multiprocessing.resource_tracker"
+# Kept, since a Popen whose process runs must not be collected.
+_trackers: list[subprocess.Popen[bytes]] = []
 
 
 def let_trackers_outlive(lifeline: int) -> None:
@@ -32,23 +34,13 @@ def _outliving(spawn: Callable[..., int], lifeline: int) -> Callable[..., int]:
     def spawnv_passfds(path: Any, args: Sequence[Any], passfds: Sequence[int]) -> int:
         if _TRACKER not in os.fsdecode(args[-1]):
             return spawn(path, args, passfds)
-        with _inheritable((*passfds, lifeline)):
-            return os.posix_spawn(path, list(args), os.environ, setpgroup=0)
+        tracker = subprocess.Popen(
+            list(args), executable=path, pass_fds=(*passfds, lifeline), start_new_session=True
+        )
+        _trackers.append(tracker)
+        return tracker.pid
 
     return spawnv_passfds
-
-
-@contextlib.contextmanager
-def _inheritable(descriptors: Sequence[int]) -> Iterator[None]:
-    """Rather than by a file action on the same number, which the C library of older systems does not take."""
-    before = {descriptor: os.get_inheritable(descriptor) for descriptor in descriptors}
-    try:
-        for descriptor in descriptors:
-            os.set_inheritable(descriptor, True)
-        yield
-    finally:
-        for descriptor, inheritable in before.items():
-            os.set_inheritable(descriptor, inheritable)
 
 
 def await_trackers(other_end: int) -> None:
