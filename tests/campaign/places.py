@@ -14,6 +14,8 @@ from typing import Any
 
 from rslint_runtime.testing import Fault, RunResult, run_ranks, sweep
 
+from rslint.proof.prove import copied
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -48,11 +50,17 @@ class Unit:
     @property
     def is_swept(self) -> bool:
         """Whether it is stated to complete without a fault, and what its ranks wait for is seen: the fixtures of other
-        families wait for threads and pipes, and a failure there ends as a timeout.
+        families wait for threads and pipes, and a failure there ends as a timeout. A case that says what each rank does
+        in a file of its own (`entry`) writes beside that, and is swept by its own tests.
         """
         return self.program.parent.parent.name.startswith("RS1") and any(
-            not run.get("faults") and run["outcome"] == "completed" for run in self.runs
+            not run.get("faults") and run["outcome"] == "completed" and "entry" not in run
+            for run in self.runs
         )
+
+    def states(self, run: dict[str, Any]) -> bool:
+        """Whether the outcome of this run is stated for as many ranks."""
+        return self.world_size in run["world_sizes"] if "world_sizes" in run else self.stated
 
     @property
     def is_bug(self) -> bool:
@@ -84,9 +92,10 @@ def attempt(unit: Unit) -> dict[str, str]:
     outcomes: dict[str, str] = {}
     for run in unit.runs:
         faults = tuple(Fault(**fault) for fault in run.get("faults", ()))
-        result = _run(unit, faults, run.get("timeout", TIMEOUT))
-        outcomes[f"{unit}: {', '.join(map(str, faults)) or 'no fault'}"] = result.outcome
-        if unit.stated:
+        result = _run(unit, run, faults)
+        name = " of ".join(filter(None, [", ".join(map(str, faults)) or "no fault", run.get("entry")]))
+        outcomes[f"{unit}: {name}"] = result.outcome
+        if unit.states(run):
             assert result.outcome == run["outcome"], result.report()
             assert result.unfired == (), result.report()
     if unit.is_swept and outcomes[f"{unit}: no fault"] == "completed":
@@ -96,8 +105,13 @@ def attempt(unit: Unit) -> dict[str, str]:
     return outcomes
 
 
-def _run(unit: Unit, faults: tuple[Fault, ...], timeout: float) -> RunResult:
-    return run_ranks(f"{unit.program}:main", unit.world_size, faults=faults, timeout=timeout)
+def _run(unit: Unit, run: dict[str, Any], faults: tuple[Fault, ...]) -> RunResult:
+    timeout = run.get("timeout", TIMEOUT)
+    if "entry" not in run:
+        return run_ranks(f"{unit.program}:main", unit.world_size, faults=faults, timeout=timeout)
+    with copied(unit.program.parent) as folder:
+        entry, args = str(folder / run["entry"]), (unit.program.stem,)
+        return run_ranks(entry, unit.world_size, faults=faults, args=args, timeout=timeout)
 
 
 def counted(outcomes: dict[str, str]) -> dict[str, int]:
