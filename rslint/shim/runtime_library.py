@@ -1,4 +1,4 @@
-# rslint-runtime 0.1.0 in one file (sha256 1c4f6bf2371ffe97)
+# rslint-runtime 0.1.0 in one file (sha256 120258aaef603af2)
 # Written by `rslint shim --vendor`. Change nothing here by hand: the same command renews this file, and
 # `rslint shim --check` tells whether it is current.
 # fmt: off
@@ -509,6 +509,11 @@ class PeerError(Exception):
         if len(self._failures) > 1:
             summary += f"\n(so did ranks {[failure.rank for failure in self._failures[1:]]}, see `failures`)"
         return f"{summary}\n--- traceback of rank {self.rank} ---\n{self.traceback_text.rstrip()}"
+
+    # Not those of the original type (a dataclass, say): what they look at may not have come along.
+    __repr__ = Exception.__repr__
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The class is made per type and cannot be found by name, so a copy is rebuilt from the failures.
@@ -1246,7 +1251,9 @@ def broadcast_result(
     carrier = carrier_of(group)
     if carrier is None:
         return _value_of(produce, "produce")
-    if src not in carrier.ranks:
+    if (
+        not isinstance(src, int) or src not in carrier.ranks
+    ):  # 1.0 is in there too, and torch refuses it on one rank
         raise ValueError(
             f"broadcast_result: src={src} is not a member of the group with ranks {list(carrier.ranks)}"
         )

@@ -77,6 +77,11 @@ class PeerError(Exception):
             summary += f"\n(so did ranks {[failure.rank for failure in self._failures[1:]]}, see `failures`)"
         return f"{summary}\n--- traceback of rank {self.rank} ---\n{self.traceback_text.rstrip()}"
 
+    # Not those of the original type (a dataclass, say): what they look at may not have come along.
+    __repr__ = Exception.__repr__
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
     def __reduce__(self) -> tuple[Any, ...]:
         # The class is made per type and cannot be found by name, so a copy is rebuilt from the failures.
         if not self._failures:

@@ -337,6 +337,23 @@ def leaves_children(rank: int, world_size: int, directory: str) -> None:
     raise RuntimeError("rank 1 leaves, its child stays") if rank else AssertionError
 
 
+def starts_daemons(rank: int, world_size: int, directory: str) -> None:
+    """Processes with a session of their own, one whose parent has ended among them; rank 1 dies before its peer."""
+    child = subprocess.Popen(["sleep", "300"], start_new_session=True)
+    forked = os.fork()
+    if forked == 0:
+        os.setsid()
+        daemon = subprocess.Popen(["sleep", "300"])
+        with open(os.path.join(directory, f"pids.{rank}"), "w") as file:
+            file.write(f"{child.pid} {daemon.pid}")
+        os._exit(0)
+    os.waitpid(forked, 0)
+    dist.barrier()
+    if rank == 1:
+        os._exit(3)
+    dist.barrier()
+
+
 def sleeps_after_start(rank: int, world_size: int, directory: str) -> None:
     with open(os.path.join(directory, f"pids.{rank}"), "w") as file:
         file.write(f"{os.getpid()} {os.getppid()}")

@@ -129,6 +129,13 @@ def test_a_sub_group_is_served_and_strangers_are_refused() -> None:
     assert results[2][0] == {"from": 2}
 
 
+@pytest.mark.parametrize("src", [2, -1, 1.0, None])
+def test_a_source_that_is_no_rank_of_the_group_is_refused_on_all_ranks(src: Any) -> None:
+    result = run_ranks(lambda rank, world_size, src: broadcast_result(lambda: 3, src=src), 2, args=(src,))
+    assert result.outcome == "failed", result.report()
+    assert all(error.is_a("ValueError") for error in result.errors.values()), result.report()
+
+
 @pytest.mark.parametrize("name", ["in_a_group_of_one", "without_a_group"])
 def test_a_group_of_one_and_no_group_at_all(name: str) -> None:
     assert run(name, 1).results == {0: ([1], False, True)}

@@ -384,6 +384,40 @@ def test_a_scenario_is_of_tasks_or_of_threads() -> None:
         explore(lambda: Scenario())
 
 
+async def waits() -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("scenario", "told"),
+    [
+        (None, "a function is needed that makes the scenario"),
+        (Scenario(threads={"a": int}), "a function is needed that makes the scenario"),
+        (lambda: None, "returned a NoneType, no Scenario"),
+        (lambda: {"a": int}, "returned a dict, no Scenario"),
+        (lambda: Scenario(threads={"a": 5}), "threads: 'a' is a int, no function"),
+        (
+            lambda: Scenario(tasks={"a": waits}),
+            r"tasks: 'a' is a function, no coroutine: call it, 'a': waits\(\)",
+        ),
+        (lambda: Scenario(tasks={"a": None}), "tasks: 'a' is a NoneType, no coroutine$"),
+    ],
+)
+def test_what_is_no_scenario_is_one_line(scenario: Any, told: str) -> None:
+    with pytest.raises(TypeError, match=told):
+        explore(scenario)
+
+
+def test_a_task_to_cancel_has_to_be_there() -> None:
+    with pytest.raises(ValueError, match="cancellable: there is no task 'b'; tasks are a"):
+        explore(lambda: Scenario(tasks={"a": waits()}, cancellable=("b",)))
+
+
+@pytest.mark.parametrize("preemptions", [-1, 0.5, None])
+def test_a_bound_on_surprises_is_a_number(preemptions: Any) -> None:
+    with pytest.raises(ValueError, match="a number of surprises is needed, from 0 on"):
+        explore(counting("careless"), preemptions=preemptions)
+
+
 def test_text_that_is_no_seed_is_refused() -> None:
     with pytest.raises(ValueError, match=r"`3-b` is not of the form `17:name`"):
         replay(counting("careless"), "3-b")

@@ -152,6 +152,11 @@ def test_what_cannot_be_found_or_called_is_said(program: ModuleType, options: di
         fired_by(program, **options)
 
 
+def test_a_type_that_a_message_does_not_make_is_refused_before_the_program_runs(program: ModuleType) -> None:
+    with pytest.raises(FaultTargetError, match=r"UnicodeDecodeError cannot be made from a message alone"):
+        fired_by(program, target="fetch", raises=UnicodeDecodeError)
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -181,6 +186,10 @@ def test_ranks_and_calls_are_checked_at_once(options: dict[str, Any]) -> None:
         ({"delays": -1.0}, "not below 0"),
         ({"at": "client.py"}, 'a place is "file.py:12"'),
         ({"at": "client.py:3", "returns": 1}, "cannot go with at"),
+        ({"delays": float("nan")}, "not below 0"),
+        ({"delays": "1"}, "not below 0"),
+        ({"raises": int}, "int is no exception"),
+        ({"target": 5}, "named by text, not by target=5"),
     ],
 )
 def test_what_contradicts_itself_is_refused_at_once(options: dict[str, Any], told: str) -> None:

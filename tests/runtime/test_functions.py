@@ -5,16 +5,17 @@ from __future__ import annotations
 import functools
 import importlib.util
 import pickle
+import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rslint_runtime.testing import RunError, run_ranks
+from rslint_runtime.testing import Fault, RunError, run_ranks
 from rslint_runtime.testing.functions import sent
 
 
@@ -178,3 +179,63 @@ def test_a_world_size_out_of_range_is_one_line(world_size: int) -> None:
 def test_a_world_size_that_is_no_number_is_one_line(world_size: Any) -> None:
     with pytest.raises(TypeError, match=r"^world_size=.*: a number of ranks is needed"):
         run_ranks(at_module_level, world_size)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"timeout": 0}, "^timeout=0: seconds, more than 0"),
+        ({"timeout": float("nan")}, "^timeout=nan: seconds, more than 0"),
+        ({"timeout": "3"}, "^timeout='3': a number of seconds is needed$"),
+        ({"group_timeout": -1}, "^group_timeout=-1: seconds, more than 0"),
+        ({"group_timeout": float("inf")}, "^group_timeout=inf: seconds, more than 0 and at most"),
+        ({"group_timeout": None}, "^group_timeout=None: a number of seconds is needed$"),
+        ({"faults": Fault(0, "f")}, "a list of faults is needed, "),
+        ({"faults": ["f"]}, r"^faults=\['f'\]: a list of faults is needed, "),
+    ],
+)
+def test_other_bad_use_is_one_line(options: Any, told: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=told):
+        run_ranks(at_module_level, 2, **options)
+
+
+def yields(rank: int, world_size: int) -> Iterator[int]:
+    yield rank
+
+
+async def yields_later(rank: int, world_size: int) -> AsyncIterator[int]:
+    yield rank
+
+
+@pytest.mark.parametrize("program", [yields, yields_later, functools.partial(yields)])
+def test_a_generator_function_of_which_nothing_would_run_is_refused(program: Callable[..., Any]) -> None:
+    with pytest.raises(RunError, match="is a generator function: a call of it runs nothing"):
+        run_ranks(program, 1)
+
+
+SCRIPT = """
+import multiprocessing
+from rslint_runtime.testing import run_ranks
+
+def answer(queue):
+    queue.put(42)
+
+def program(rank, world_size):
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    child = context.Process(target=answer, args=(queue,))
+    child.start()
+    child.join()
+    return child.exitcode, queue.get(timeout=1)
+
+if __name__ == "__main__":
+    result = run_ranks(program, 1, timeout=60)
+    print(result.report(), result.results)
+"""
+
+
+def test_a_rank_of_a_script_can_spawn_processes(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    ran = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120)
+    assert "{0: (0, 42)}" in ran.stdout, ran.stdout + ran.stderr

@@ -7,6 +7,7 @@ import builtins
 import pickle
 import subprocess
 import sys
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -257,6 +258,23 @@ def test_a_peer_error_survives_pickling() -> None:
     assert isinstance(copy, PeerError)
     assert isinstance(copy, ConnectionError)
     assert (copy.rank, str(copy)) == (3, str(error))
+
+
+@dataclass(frozen=True)
+class Refusal(Exception):
+    """What cannot be unpickled, since a frozen dataclass refuses the attributes that an exception is given."""
+
+    code: int
+
+
+def test_an_error_without_the_fields_of_its_type_can_be_shown_and_compared() -> None:
+    error = at_a_peer(Refusal(4), rank=3)
+    assert isinstance(error, Refusal)
+    assert error.__cause__ is None
+    assert repr(error) == "PeerError('4')"
+    assert error == error
+    assert error != at_a_peer(Refusal(4), rank=3)
+    assert error in {error}
 
 
 def test_peers_of_a_peer_learn_of_the_rank_where_it_began() -> None:

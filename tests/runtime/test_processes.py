@@ -51,6 +51,14 @@ def test_ranks_and_what_they_started_are_gone_when_run_ranks_returns(tmp_path: P
     assert len(recorded(tmp_path)) == 6
 
 
+def test_what_has_left_its_ranks_process_group_is_gone_too(tmp_path: Path) -> None:
+    result = run_ranks(f"{PROGRAMS}:starts_daemons", 2, args=(str(tmp_path),))
+    assert result.outcome == "peer_died", result.report()
+    started = recorded(tmp_path)
+    assert len(started) == 4
+    assert not any(alive(pid) for pid in started)
+
+
 # A shell starts what it runs in the background with SIGINT ignored, and so do all below it.
 CALLER = """
 import signal, sys

@@ -23,6 +23,7 @@ from types import FrameType
 
 import torch
 
+from rslint_runtime.testing import wakeups
 from rslint_runtime.testing.lock_waits import waits_for_lock
 from rslint_runtime.testing.wire import Looked
 
@@ -34,10 +35,13 @@ _FUTEX_PRIVATE = 128
 _FUTEX_COMMAND = 0x7F
 
 
-def look(token: int, own_thread: int, unfinished: Callable[[int], tuple[int, ...]]) -> Looked:
+def look(
+    token: int, own_thread: int, unfinished: Callable[[int], tuple[int, ...]], callbacks: Callable[[], int]
+) -> Looked:
     """Look at every thread but `own_thread`; answers the caller's question `token`.
 
-    `unfinished` gives the numbers of the operations that a thread has issued and that still run.
+    `unfinished` gives the numbers of the operations that a thread has issued and that still run, `callbacks` how many
+    functions torch may still call in a thread of its own.
     """
     known = {thread.ident: thread for thread in threading.enumerate()}
     blocked: list[tuple[int, int]] = []
@@ -53,6 +57,8 @@ def look(token: int, own_thread: int, unfinished: Callable[[int], tuple[int, ...
         # A forked main thread keeps its parent's native_id until Python 3.13.
         native_id = os.getpid() if thread is threading.main_thread() else thread.native_id
         if _waits_inside(frame):
+            if callbacks() or (thread is threading.main_thread() and wakeups.signal_may_come()):
+                continue
             switches = _switches_if_asleep(native_id)
             if switches is not None:
                 blocked.append((ident, switches))
@@ -64,7 +70,7 @@ def look(token: int, own_thread: int, unfinished: Callable[[int], tuple[int, ...
 
 
 def _waits_inside(frame: FrameType) -> bool:
-    if waits_for_lock(frame):
+    if waits_for_lock(frame) or wakeups.is_idle_loop(frame):
         return True
     filename, function = frame.f_code.co_filename, frame.f_code.co_name
     if filename == executor.__file__:

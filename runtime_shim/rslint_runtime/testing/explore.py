@@ -27,7 +27,15 @@ from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 
 from rslint_runtime.testing.reduction import Frontier, Visited
-from rslint_runtime.testing.scenario import Choice, Exploration, Run, Scenario, Violation, choices_of
+from rslint_runtime.testing.scenario import (
+    Choice,
+    Exploration,
+    Run,
+    Scenario,
+    Violation,
+    checked,
+    choices_of,
+)
 from rslint_runtime.testing.task_run import run_of_tasks
 from rslint_runtime.testing.thread_run import Granularity, ThreadRuns
 
@@ -53,8 +61,11 @@ def explore(
     standard library. `reduction` leaves out runs that differ from others only in the order of independent accesses;
     the kinds of violations found are the same without.
 
-    Raises RuntimeError inside a running event loop. A run of more than `most_steps` steps is "endless".
+    Raises TypeError or ValueError for what is no scenario, RuntimeError inside a running event loop. A run of more than
+    `most_steps` steps is "endless".
     """
+    if not isinstance(preemptions, int) or preemptions < 0:
+        raise ValueError(f"preemptions={preemptions!r}: a number of surprises is needed, from 0 on")
     with _runs_of(scenario, granularity, modules, most_steps, Visited() if reduction else None) as make:
         frontier: Frontier[Choice] = Frontier(preemptions, reduction)
         runs = 0
@@ -112,13 +123,11 @@ def _runs_of(
         raise RuntimeError("explore() makes its own event loop: call it outside of a coroutine")
     if granularity not in ("instruction", "line"):
         raise ValueError(f"granularity is 'instruction' or 'line', not {granularity!r}")
-    first = scenario()
-    for coroutine in first.tasks.values():
-        coroutine.close()
-    if bool(first.tasks) == bool(first.threads):
-        raise ValueError(
-            "a scenario has tasks (coroutines) or threads (functions): one of both, and at least one"
+    if not callable(scenario):
+        raise TypeError(
+            "a function is needed that makes the scenario, afresh for each run: lambda: Scenario(…)"
         )
+    first = checked(scenario())
     if first.tasks:
         yield lambda choices, used: run_of_tasks(
             scenario(), choices, most_steps, reduction=visited is not None

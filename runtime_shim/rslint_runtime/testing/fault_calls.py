@@ -200,6 +200,13 @@ def _exception_maker(fault: Fault, setting: Setting) -> Callable[[], BaseExcepti
     if isinstance(raises, type) and issubclass(raises, BaseException):
         kind = raises
         text = fault.message or f"injected at {fault.which()} on rank {setting.rank}"
+        try:
+            kind(text)
+        except Exception as error:
+            raise FaultTargetError(
+                f"fault on {fault.target or fault.at!r}: {kind.__name__} cannot be made from a message alone "
+                f"({error}); give raises= an instance, or a function that makes one"
+            ) from None
         return lambda: kind(text)
     if callable(raises):
         factory: Callable[[], BaseException] = raises

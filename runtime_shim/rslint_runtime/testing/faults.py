@@ -6,6 +6,7 @@ needs no change to the program under test.
 
 from __future__ import annotations
 
+import math
 import signal
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -185,13 +186,17 @@ def _contradiction(fault: Fault) -> str:
         return f"rank counts from 0, nth from 1; not rank={fault.rank!r}"
     if fault.nth != "every" and not _all_from(1, fault.nth):
         return f"rank counts from 0, nth from 1; not nth={fault.nth!r}"
-    if fault.delays < 0:
-        return f"delays={fault.delays:g}: seconds, not below 0"
+    if not isinstance(fault.delays, (int, float)) or not 0 <= fault.delays < math.inf:
+        return f"delays={fault.delays!r}: seconds, not below 0"
     if fault.kills is not None and fault.kills not in signal.valid_signals():
         return f"kills={fault.kills!r} is no signal"
     answers = not isinstance(fault.returns, Unset)
     if (fault.raises is not None) + (fault.kills is not None) + answers > 1:
         return "one of raises, kills and returns, not several: a call ends in one way"
+    if isinstance(fault.raises, type) and not issubclass(fault.raises, BaseException):
+        return f"raises={fault.raises.__name__} is no exception"
+    if not isinstance(fault.target, str) or not isinstance(fault.at, str):
+        return f"the call is named by text, not by target={fault.target!r}, at={fault.at!r}"
     if not fault.at:
         return "" if fault.target else 'it needs a target, or a place: at="file.py:12"'
     file, _, line = fault.at.rpartition(":")

@@ -78,6 +78,26 @@ def _wrap_waits(recorder: Recorder) -> None:
 
     work_type.wait, work_type.is_completed, work_type.get_future = wait, asked, future
     future_type.wait = lambda self: recorder.wait(id(self), False, lambda: wait_for_future(self))
+    future_type.then = _with_noted_callback(recorder, future_type.then)
+    future_type.add_done_callback = _with_noted_callback(recorder, future_type.add_done_callback)
+
+
+def _with_noted_callback(recorder: Recorder, register: Any) -> Any:
+    """The method of a future, with the function that it is given noted until torch has called it."""
+
+    def registered(self: Any, callback: Any) -> Any:
+        token = object()
+
+        def noted(future: Any) -> Any:
+            try:
+                return callback(future)
+            finally:
+                recorder.callbacks.discard(token)
+
+        recorder.callbacks.add(token)
+        return register(self, noted)
+
+    return registered
 
 
 def _wrap_group_creation(recorder: Recorder) -> None:

@@ -69,6 +69,11 @@ def _functions_of(program: ModuleType, wanted: str) -> str:
 
 def check_call(function: Any, arguments: tuple[Any, ...]) -> None:
     """Whether the function can be called like that, told before ranks wait for each other; NoSuchFunction if not."""
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        name = getattr(function, "__qualname__", repr(function))
+        raise NoSuchFunction(
+            f"{name} is a generator function: a call of it runs nothing; exhaust it in another one"
+        )
     try:
         inspect.signature(function).bind(*arguments)
     except TypeError as error:
@@ -100,6 +105,9 @@ def _loaded(name: str, path: Path, rewrites_asserts: bool) -> ModuleType:
     sys.modules[name] = module
     if name == "__mp_main__":
         sys.modules["__main__"] = module  # classes of the caller's script were pickled under this name
+        module.__spec__ = (
+            None  # as of a script: what a rank spawns loads it by its path, no import finds the name
+        )
     if rewrites_asserts:
         exec(_with_rewritten_asserts(path), module.__dict__)
     else:

@@ -214,7 +214,10 @@ def _answer(
         if isinstance(question, wire.Go):
             go.set()
         elif isinstance(question, wire.Look):
-            recorder.send(blocked.look(question.token, threading.get_ident(), recorder.unfinished))
+            looked = blocked.look(
+                question.token, threading.get_ident(), recorder.unfinished, recorder.callbacks.__len__
+            )
+            recorder.send(looked)
         elif isinstance(question, wire.Conclude):
             for measurement in measurements:
                 measurement.save()

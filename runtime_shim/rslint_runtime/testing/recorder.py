@@ -68,6 +68,8 @@ class Recorder:
         self._default_timed = group_timeout < run_timeout
         # A rank that destroys its groups keeps their connections, as one that ends does (see rank.py).
         self.groups: list[Any] = []
+        # One for each function that the program has given to a future and torch has not called to its end.
+        self.callbacks: set[object] = set()
         self._begun = False
         self._closed = False
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.util
+import math
 import os
 import pickle
 import selectors
@@ -15,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -74,10 +76,15 @@ def run_ranks(
 
     Raises:
         RunError: when torch is not installed, or the program or a fault's target cannot be loaded on a rank.
-        TypeError: when `fn` or `args` cannot be sent to a rank, or `world_size` is no integer.
-        ValueError: when `world_size` or a fault's rank is out of range.
+        TypeError: when `fn` or `args` cannot be sent to a rank, `world_size` is no integer, a timeout no number, or
+            `faults` no list of them.
+        ValueError: when `world_size`, a timeout or a fault's rank is out of range.
     """
     _check_possible(world_size)
+    _check_seconds("timeout", timeout, math.inf)
+    _check_seconds("group_timeout", group_timeout, timedelta.max.total_seconds())
+    if not isinstance(faults, Sequence) or not all(hasattr(fault, "check") for fault in faults):
+        raise TypeError(f"faults={faults!r}: a list of faults is needed, faults=[Fault(…)]")
     for fault in faults:
         fault.check(world_size)
     function = sent_program(fn)
@@ -114,6 +121,13 @@ def _check_possible(world_size: int) -> None:
         raise ValueError(f"world_size={world_size}: it takes at least 1 rank, and at most {_MOST_RANKS}")
     if importlib.util.find_spec("torch") is None:
         raise RunError("run_ranks needs torch: pip install 'rslint-runtime[torch]'")
+
+
+def _check_seconds(name: str, given: object, most: float) -> None:
+    if not isinstance(given, (int, float)) or isinstance(given, bool):
+        raise TypeError(f"{name}={given!r}: a number of seconds is needed")
+    if not 0 < given <= most:
+        raise ValueError(f"{name}={given!r}: seconds, more than 0 and at most {most:g}")
 
 
 def sent_program(fn: Callable[..., Any] | str | os.PathLike[str]) -> Sent:

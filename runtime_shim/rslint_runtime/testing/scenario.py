@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,6 +30,33 @@ class Scenario:
     at_end: Callable[[], str | None] | None = None
     cancellable: tuple[str, ...] = ()
     threads: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
+
+
+def checked(made: object) -> Scenario:
+    """What a scenario function has returned, its coroutines closed; TypeError or ValueError if it cannot be run."""
+    if not isinstance(made, Scenario):
+        raise TypeError(
+            f"the scenario function returned a {type(made).__name__}, no Scenario(tasks=… or threads=…)"
+        )
+    for task in made.tasks.values():
+        if isinstance(task, Coroutine):
+            task.close()
+    for name, task in made.tasks.items():
+        if not isinstance(task, Coroutine):
+            remedy = f": call it, {name!r}: {task.__name__}()" if inspect.iscoroutinefunction(task) else ""
+            raise TypeError(f"tasks: {name!r} is a {type(task).__name__}, no coroutine{remedy}")
+    for name, thread in made.threads.items():
+        if not callable(thread):
+            raise TypeError(f"threads: {name!r} is a {type(thread).__name__}, no function without arguments")
+    if unknown := [name for name in made.cancellable if name not in made.tasks]:
+        raise ValueError(
+            f"cancellable: there is no task {unknown[0]!r}; tasks are {', '.join(made.tasks) or 'none'}"
+        )
+    if bool(made.tasks) == bool(made.threads):
+        raise ValueError(
+            "a scenario has tasks (coroutines) or threads (functions): one of both, and at least one"
+        )
+    return made
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,7 @@ def main(descriptor: int, modules: Sequence[str]) -> NoReturn:
     for module in modules:
         importlib.import_module(module)
     _look_up_operators()
+    leftovers.adopt_orphans()
     gc.collect()
     gc.freeze()
     server = socket.socket(fileno=descriptor)
@@ -88,7 +89,7 @@ def main(descriptor: int, modules: Sequence[str]) -> NoReturn:
                 _reap(runs)
             else:
                 # Whatever comes on a run's socket, its end included, means that the run is over.
-                _kill(key.data)
+                _kill(key.data, last=len(runs) == 1)
                 selector.unregister(key.data.control)
                 runs.remove(key.data)
                 key.data.control.close()
@@ -97,7 +98,7 @@ def main(descriptor: int, modules: Sequence[str]) -> NoReturn:
 def _end(runs: list[_Run], directories: set[str]) -> NoReturn:
     """The caller is gone, perhaps in the middle of runs: leave no rank, and nothing that only the caller removes."""
     for run in runs:
-        _kill(run)
+        _kill(run, last=run is runs[-1])
     for path in directories:
         shutil.rmtree(path, ignore_errors=True)
     os._exit(0)
@@ -176,8 +177,11 @@ def _reap(runs: list[_Run]) -> None:
                 _say(run, wire.Died(rank, status))
 
 
-def _kill(run: _Run) -> None:
-    """End what is left of a run, and what its ranks have left in shared memory."""
+def _kill(run: _Run, *, last: bool) -> None:
+    """End what is left of a run, and what its ranks have left in shared memory.
+
+    Whose the processes are that have left their rank's process group is not known; the last run under way ends them.
+    """
     for pid in run.alive:
         _kill_group(pid)
         with contextlib.suppress(ProcessLookupError):
@@ -185,6 +189,8 @@ def _kill(run: _Run) -> None:
     for pid in run.alive:
         os.waitpid(pid, 0)
     run.alive.clear()
+    if last:
+        leftovers.kill_adopted()
     leftovers.await_trackers(run.trackers)
     os.close(run.trackers)
     leftovers.remove_orphans_of(run.pids)
