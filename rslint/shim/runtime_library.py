@@ -1,4 +1,4 @@
-# rslint-runtime 0.1.0 in one file (sha256 120258aaef603af2)
+# rslint-runtime 0.1.0 in one file (sha256 b407cc1dac5c6ebf)
 # Written by `rslint shim --vendor`. Change nothing here by hand: the same command renews this file, and
 # `rslint shim --check` tells whether it is current.
 # fmt: off
@@ -1251,9 +1251,8 @@ def broadcast_result(
     carrier = carrier_of(group)
     if carrier is None:
         return _value_of(produce, "produce")
-    if (
-        not isinstance(src, int) or src not in carrier.ranks
-    ):  # 1.0 is in there too, and torch refuses it on one rank
+    # 1.0 is among the ranks too, and torch refuses it on one of them.
+    if not isinstance(src, int) or src not in carrier.ranks:
         raise ValueError(
             f"broadcast_result: src={src} is not a member of the group with ranks {list(carrier.ranks)}"
         )

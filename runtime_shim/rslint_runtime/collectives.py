@@ -72,9 +72,8 @@ def broadcast_result(
     carrier = carrier_of(group)
     if carrier is None:
         return _value_of(produce, "produce")
-    if (
-        not isinstance(src, int) or src not in carrier.ranks
-    ):  # 1.0 is in there too, and torch refuses it on one rank
+    # 1.0 is among the ranks too, and torch refuses it on one of them.
+    if not isinstance(src, int) or src not in carrier.ranks:
         raise ValueError(
             f"broadcast_result: src={src} is not a member of the group with ranks {list(carrier.ranks)}"
         )

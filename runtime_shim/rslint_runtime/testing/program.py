@@ -105,9 +105,8 @@ def _loaded(name: str, path: Path, rewrites_asserts: bool) -> ModuleType:
     sys.modules[name] = module
     if name == "__mp_main__":
         sys.modules["__main__"] = module  # classes of the caller's script were pickled under this name
-        module.__spec__ = (
-            None  # as of a script: what a rank spawns loads it by its path, no import finds the name
-        )
+        # As of a script: what a rank spawns loads it by its path, no import finds the name.
+        module.__spec__ = None
     if rewrites_asserts:
         exec(_with_rewritten_asserts(path), module.__dict__)
     else:
