@@ -171,12 +171,22 @@ def _agrees_on_errors(k: Knowledge, identity: str, context: ir.Expr) -> bool:
 
 
 def swallowed_types(k: Knowledge, identity: str, context: ir.Expr) -> ir.Expr | None:
-    """For `contextlib.suppress(A, B)` the tuple of its types."""
-    if isinstance(context, ir.Call) and context.args:
-        target = k.links.resolve(identity, context)
-        if target.external in k.models.swallowing:
-            return ir.Collection(context.span, "tuple", context.args)
+    """For `contextlib.suppress(A, B)` the tuple of its types; for an `ExitStack()` those of all that the function
+    enters on one."""
+    if not isinstance(context, ir.Call):
+        return None
+    external = k.links.resolve(identity, context).external
+    if external in k.models.swallowing and context.args:
+        return ir.Collection(context.span, "tuple", context.args)
+    if external in _STACKS:
+        entered = [call.args[0] for call in calls_named(k, identity, "enter_context") if call.args]
+        types = [swallowed_types(k, identity, one) for one in entered]
+        if any(types):
+            return ir.Collection(context.span, "tuple", tuple(one for one in types if one is not None))
     return None
+
+
+_STACKS = frozenset({"contextlib.ExitStack", "contextlib.AsyncExitStack"})
 
 
 def is_silent(k: Knowledge, identity: str, call: ir.Call, depth: int = 2) -> bool:
