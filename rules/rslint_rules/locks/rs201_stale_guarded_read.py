@@ -64,7 +64,7 @@ def check(analysis: Analysis) -> Iterable[Finding]:
 
 def _finding(analysis: Analysis, suspect: LockSuspect) -> Finding:
     lock = describe.lock_text(suspect)
-    remover = qualified_name(suspect.steps[-1].site.function)
+    remover = qualified_name(describe.own_steps(suspect)[-1].site.function)
     if suspect.detail == "before":
         message = (
             f"`{suspect.text}` was found on line {describe.row(suspect, 0)} without `{lock}` and is used under it: "
