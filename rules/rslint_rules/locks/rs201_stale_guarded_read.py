@@ -34,7 +34,8 @@ None: what to do when the entry is gone is a decision.
 ## Known limits
 "Read under a lock, used after it" alone is right far more often than wrong and is not reported. Reported are uses that
 raise when the entry is gone: `d[key]`, `del d[key]`, `d.pop(key)`, `s.remove(key)`, with the very key that was tested.
-An entry that is pinned, counted or marked under the lock before it is released is kept. Methods are followed one call
+An entry that is pinned, counted or marked under the lock before it is released is kept. A use
+inside a `try` or `suppress` that names KeyError or LookupError expects it to be gone. Methods are followed one call
 deep, with the key as a parameter.
 
 ## References
