@@ -6,7 +6,7 @@ class is its dotted name.
 
 from __future__ import annotations
 
-from rslint.flow.exceptions import Answer, alternatives, stops
+from rslint.flow.exceptions import Answer, alternatives, is_one_of, stops
 from rslint.flow.knowledge import Knowledge
 from rslint.project import hierarchy, ir
 from rslint.project.annotations import parsed_text
@@ -24,8 +24,21 @@ def handler_catches(k: Knowledge, identity: str, types: ir.Expr | None, exceptio
     known = k.catching.get((classes, exception))
     if known is None:
         bases = {**k.models.exception_bases, **_bases(k, (*classes, exception))}
-        known = k.catching[classes, exception] = stops(classes, exception, bases)
+        known = stops(classes, exception, bases)
+        if known == "no" and exception in k.models.guessed_errors and _of_a_service(k, classes):
+            known = "maybe"
+        k.catching[classes, exception] = known
     return known
+
+
+def _of_a_service(k: Knowledge, classes: tuple[str | None, ...]) -> bool:
+    """Whether one of the classes is the error of a library for services.
+
+    What `client.start()` raises is a guess where nobody knows the client's class; a handler for such an error is
+    the word of the author, who does.
+    """
+    kinds, bases = k.models.service_errors, k.models.exception_bases
+    return any(name is not None and is_one_of(name, kinds, bases) for name in classes)
 
 
 def raised_class(k: Knowledge, identity: str, raised: ir.Expr) -> str:

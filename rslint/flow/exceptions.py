@@ -81,6 +81,14 @@ def ancestors(exception: str, bases: Mapping[str, tuple[str, ...]]) -> frozenset
     return _Classes(bases, ALIASES).ancestors(exception)
 
 
+def is_one_of(handler: str, kinds: frozenset[str], bases: Mapping[str, tuple[str, ...]]) -> bool:
+    """Whether a class, as it is named by a handler, is one of these or derives from one."""
+    classes = _Classes(bases, ALIASES)
+    return ":" not in handler and any(
+        not classes.ancestors(known).isdisjoint(kinds) for known in classes.named(handler)
+    )
+
+
 @dataclass(frozen=True)
 class _Classes:
     """The classes known by name, in one version of Python."""

@@ -148,7 +148,9 @@ class Reader:
                 return both if e.operator == "%" else without_rank_values(both)
             case ir.Subscript():
                 return without_rank_values(self.values(e.value, state))
-            case ir.Collection() | ir.Starred() | ir.Await() | ir.NamedExpr():
+            case ir.NamedExpr():
+                return self.values(e.value, state)
+            case ir.Collection() | ir.Starred() | ir.Await():
                 return without_rank_values(self._union(children(e), state))
             case ir.Comprehension():
                 clauses = [part for g in e.generators for part in (g.iterable, *g.conditions)]

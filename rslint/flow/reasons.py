@@ -92,7 +92,8 @@ def calls_of(k: Knowledge, identity: str) -> tuple[GuardedCall, ...]:
 
 
 def calls_named(k: Knowledge, identity: str, name: str) -> list[ir.Call]:
-    """The calls of a function whose last name is `name`."""
+    """The calls of a function whose last name is `name`; where it has none, those of what is imported from under
+    that name."""
     table = k.named_calls.get(identity)
     if table is None:
         table = k.named_calls[identity] = {}
@@ -100,7 +101,18 @@ def calls_named(k: Knowledge, identity: str, name: str) -> list[ir.Call]:
             last = last_name(call.func)
             if last is not None:
                 table.setdefault(last, []).append(call)
-    return table.get(name, [])
+    if name not in table:
+        table[name] = [call for call, _ in calls_of(k, identity) if _imported_as(k, identity, call, name)]
+    return table[name]
+
+
+def _imported_as(k: Knowledge, identity: str, call: ir.Call, name: str) -> bool:
+    """Whether a call by a plain name calls what has another name, `name`, where it comes from."""
+    if not isinstance(call.func, ir.Name):
+        return False
+    target = meaning_of(k, identity, call).target
+    origins = (*target.functions, target.constructs or "", target.external or "")
+    return any(name in (one.rpartition(".")[2], one.rpartition(":")[2]) for one in origins)
 
 
 def guarded_calls(body: tuple[ir.Stmt, ...]) -> tuple[GuardedCall, ...]:
@@ -159,12 +171,22 @@ def _agrees_on_errors(k: Knowledge, identity: str, context: ir.Expr) -> bool:
 
 
 def swallowed_types(k: Knowledge, identity: str, context: ir.Expr) -> ir.Expr | None:
-    """For `contextlib.suppress(A, B)` the tuple of its types."""
-    if isinstance(context, ir.Call) and context.args:
-        target = k.links.resolve(identity, context)
-        if target.external in k.models.swallowing:
-            return ir.Collection(context.span, "tuple", context.args)
+    """For `contextlib.suppress(A, B)` the tuple of its types; for an `ExitStack()` those of all that the function
+    enters on one."""
+    if not isinstance(context, ir.Call):
+        return None
+    external = k.links.resolve(identity, context).external
+    if external in k.models.swallowing and context.args:
+        return ir.Collection(context.span, "tuple", context.args)
+    if external in _STACKS:
+        entered = [call.args[0] for call in calls_named(k, identity, "enter_context") if call.args]
+        types = [swallowed_types(k, identity, one) for one in entered]
+        if any(types):
+            return ir.Collection(context.span, "tuple", tuple(one for one in types if one is not None))
     return None
+
+
+_STACKS = frozenset({"contextlib.ExitStack", "contextlib.AsyncExitStack"})
 
 
 def is_silent(k: Knowledge, identity: str, call: ir.Call, depth: int = 2) -> bool:

@@ -8,7 +8,7 @@ from rslint.flow.exception_classes import handler_catches, raised_class
 from rslint.flow.forest import RETURN
 from rslint.flow.knowledge import Knowledge
 from rslint.flow.meaning import meaning_of
-from rslint.flow.reasons import calls_named, calls_of, swallowed_types
+from rslint.flow.reasons import calls_named, swallowed_types
 from rslint.flow.walked import CallEffect, ContextEffect, ExitCollective, Surroundings
 from rslint.models import world_size_test
 from rslint.project import ir
@@ -23,7 +23,7 @@ def relevant_functions(k: Knowledge) -> dict[str, set[str]]:
     frontier: list[str] = []
     for name in sorted(k.models.collective_names):
         for identity in k.links.calling(name):
-            if identity not in edges and _has_collective(k, identity):
+            if identity not in edges and _has_collective(k, identity, name):
                 edges[identity] = set()
                 frontier.append(identity)
     for _ in range(DEPTH):
@@ -39,12 +39,8 @@ def relevant_functions(k: Knowledge) -> dict[str, set[str]]:
     return edges
 
 
-def _has_collective(k: Knowledge, identity: str) -> bool:
-    return any(
-        meaning_of(k, identity, call).operation is not None
-        for call, _ in calls_of(k, identity)
-        if last_name(call.func) in k.models.collective_names
-    )
+def _has_collective(k: Knowledge, identity: str, name: str) -> bool:
+    return any(meaning_of(k, identity, call).operation is not None for call in calls_named(k, identity, name))
 
 
 _DUNDER = frozenset({"__init__", "__call__", "__enter__", "__exit__", "__aenter__", "__aexit__", "__new__"})

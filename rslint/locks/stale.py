@@ -10,6 +10,7 @@ from rslint.flow.graph import CfgNode
 from rslint.flow.knowledge import Knowledge, site_of
 from rslint.flow.record import Step
 from rslint.locks.accesses import Access, evaluated
+from rslint.locks.expected import expects_it_gone
 from rslint.locks.held import BY_CALLER, Held, View, view_of
 from rslint.locks.kinds import ANY
 from rslint.locks.paths import Test, between, deciding_edge, tests_of
@@ -63,6 +64,8 @@ def _judged(
         and deciding_edge(view.cfg, test.branch, act) is not None
     ]
     if not concerning or ANY in view.locks(act) or any(_tests_too(a, access) for a in view.accesses[act]):
+        return None
+    if expects_it_gone(k, view, access):
         return None
     stale: tuple[Test, Held] | None = None
     for test in concerning:
@@ -199,6 +202,8 @@ def _used_below(
             if access.state != test.access.state or access.key != name or not fails_when_gone(access):
                 continue
             if view.held[index] or any(t.access.state == access.state for t in tests_of(view)):
+                return None
+            if expects_it_gone(k, view, access):
                 return None
             remover = _remover(k, caller, access, lock)
             if remover is None:

@@ -73,7 +73,11 @@ class AgreementDecorator:
 
 @dataclass(frozen=True)
 class Models:
-    """What rslint knows of libraries and of naming conventions. Queries keep their answers in `memory`."""
+    """What rslint knows of libraries and of naming conventions. Queries keep their answers in `memory`.
+
+    `guessed_errors` are what calls of services raise that are known by their spelling alone, `service_errors` the
+    classes that libraries for services have of their own.
+    """
 
     collectives: CallTable[Collective]
     collective_names: frozenset[str]
@@ -99,6 +103,8 @@ class Models:
     starters: CallTable[str]
     entries: Names
     exception_bases: Mapping[str, tuple[str, ...]]
+    guessed_errors: frozenset[str]
+    service_errors: frozenset[str]
     swallowing: frozenset[str]
     common_method_names: frozenset[str]
     markers: tuple[str, ...]
@@ -187,11 +193,13 @@ def compile_models(files: Sequence[schema.ModelFile]) -> Models:
                 entries.append(_entry(part, receivers, value(table, last)))
         return call_table(entries)
 
-    def same(tables: Iterable[C], value: Callable[[C], T]) -> CallTable[T]:
-        return call_table([_entry(table, receivers, value(table)) for table in tables])
+    def same(tables: Iterable[C], value: Callable[[C], T], values: bool = False) -> CallTable[T]:
+        return call_table([_entry(table, receivers, value(table)) for table in tables], values)
 
     collectives = every(lambda f: f.collective)
     raisings = every(lambda f: f.raising)
+    services = [table for table in raisings if table.kind in ("network", "rpc", "storage")]
+    bases = {name: table.bases for table in every(lambda f: f.exception) for name in table.names}
     uniforms = every(lambda f: f.uniform)
     sizes = every(lambda f: f.world_size)
     agreements = every(lambda f: f.agreement)
@@ -209,8 +217,8 @@ def compile_models(files: Sequence[schema.ModelFile]) -> Models:
         not_rank_functions=frozenset(name for table in others for name in table.names),
         axis_words=_words(axes),
         axis_of_word=MappingProxyType(axes),
-        raisings=same([t for t in raisings if not t.keywords], _raising),
-        conditional_raisings=same([t for t in raisings if t.keywords], _raising),
+        raisings=same([t for t in raisings if not t.keywords], _raising, values=True),
+        conditional_raisings=same([t for t in raisings if t.keywords], _raising, values=True),
         silents=same(every(lambda f: f.silent), lambda _: True),
         states=same(every(lambda f: f.local_state), lambda table: table.kind),
         uniforms=same(uniforms, lambda _: True),
@@ -226,9 +234,9 @@ def compile_models(files: Sequence[schema.ModelFile]) -> Models:
         terminating=same(every(lambda f: f.terminates), lambda _: True),
         starters=same(every(lambda f: f.starter), lambda table: table.how),
         entries=names(p for table in every(lambda f: f.entry) for p in table.functions),
-        exception_bases=MappingProxyType(
-            {name: table.bases for table in every(lambda f: f.exception) for name in table.names}
-        ),
+        exception_bases=MappingProxyType(bases),
+        guessed_errors=frozenset(_raising(table).exceptions[0] for table in services if table.methods),
+        service_errors=_with_bases((name for table in services for name in table.exceptions), bases),
         swallowing=frozenset(name for table in every(lambda f: f.swallowing) for name in table.names),
         common_method_names=frozenset(name for file in files for name in file.common.methods),
         markers=tuple(sorted({marker for file in files for marker in file.common.markers})),
@@ -309,6 +317,18 @@ def _raising(table: schema.RaisingTable) -> RaisingTraits:
     strength = _STRENGTHS[table.kind] if table.strength is None else table.strength
     exceptions = table.exceptions or _EXCEPTIONS[table.kind]
     return RaisingTraits(table.kind, strength, exceptions, frozenset(table.keywords))
+
+
+def _with_bases(exceptions: Iterable[str], bases: Mapping[str, tuple[str, ...]]) -> frozenset[str]:
+    """Those of the classes that models declare, and the classes above them that models declare."""
+    found: set[str] = set()
+    waiting = list(exceptions)
+    while waiting:
+        name = waiting.pop()
+        if name in bases and name not in found:
+            found.add(name)
+            waiting += bases[name]
+    return frozenset(found)
 
 
 def _decorator(table: schema.AgreementTable) -> AgreementDecorator:

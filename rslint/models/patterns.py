@@ -16,10 +16,15 @@ _GLOB = re.compile(r"[*?\[]")
 
 @dataclass(frozen=True)
 class Names:
-    """A set of names, some of them shell patterns (`*`, `?`, `[…]`); case counts."""
+    """A set of names, some of them shell patterns (`*`, `?`, `[…]`); case counts.
+
+    With `values` wildcards do not go on into what a call gives: `Client.*` is `Client.get`, and not
+    `Client.get().strip`.
+    """
 
     exact: frozenset[str]
     globs: tuple[str, ...]
+    values: bool = False
     memory: dict[str, bool] = field(default_factory=dict, compare=False, repr=False)
 
     def __contains__(self, name: str) -> bool:
@@ -27,7 +32,9 @@ class Names:
             return name in self.exact
         known = self.memory.get(name)
         if known is None:
-            known = self.memory[name] = name in self.exact or _compiled(self.globs).match(name) is not None
+            known = self.memory[name] = (
+                name in self.exact or _compiled(self.globs, self.values).match(name) is not None
+            )
         return known
 
     def __bool__(self) -> bool:
@@ -35,17 +42,19 @@ class Names:
 
 
 @cache
-def _compiled(globs: tuple[str, ...]) -> re.Pattern[str]:
+def _compiled(globs: tuple[str, ...], values: bool) -> re.Pattern[str]:
     """One expression for all, when it is first asked for: a file that is checked alone asks for few of them."""
-    return re.compile("|".join(map(fnmatch.translate, globs)))
+    every = "|".join(map(fnmatch.translate, globs))
+    return re.compile(every.replace(".*", "[^(]*") if values else every)
 
 
-def names(patterns: Iterable[str]) -> Names:
+def names(patterns: Iterable[str], values: bool = False) -> Names:
     """The set of these names; those without wildcards are looked up."""
     every = sorted(set(patterns))
     return Names(
         frozenset(one for one in every if not _GLOB.search(one)),
         tuple(one for one in every if _GLOB.search(one)),
+        values,
     )
 
 
@@ -169,8 +178,8 @@ class CallTable(Generic[T]):
         return None
 
 
-def call_table(entries: Sequence[Entry[T]]) -> CallTable[T]:
-    """Build a table; of two entries for the same name the later one counts."""
+def call_table(entries: Sequence[Entry[T]], values: bool = False) -> CallTable[T]:
+    """Build a table; of two entries for the same name the later one counts. `values` as for `Names`."""
     exact: dict[str, T] = {}
     globs: list[tuple[Names, T]] = []
     spelled: list[tuple[Names, T]] = []
@@ -179,7 +188,7 @@ def call_table(entries: Sequence[Entry[T]]) -> CallTable[T]:
     for entry in reversed(entries):
         for name in entry.names:
             if _GLOB.search(name):
-                globs.append((names([name]), entry.value))
+                globs.append((names([name], values), entry.value))
             else:
                 exact.setdefault(name, entry.value)
         if entry.spelled:
@@ -202,6 +211,6 @@ def call_table(entries: Sequence[Entry[T]]) -> CallTable[T]:
         tuple(spelled),
         methods,
         tuple(by_pattern),
-        any_glob=names(name for entry in entries for name in entry.names if _GLOB.search(name)),
+        any_glob=names((name for entry in entries for name in entry.names if _GLOB.search(name)), values),
         any_spelled=names(name for entry in entries for name in entry.spelled),
     )

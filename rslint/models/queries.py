@@ -156,6 +156,8 @@ def raising(
     has_keyword: frozenset[str],
 ) -> Raising | None:
     """Why a call that leaves the project may raise on one rank alone; None where nothing says so."""
+    if dotted in models.silents.exact and dotted not in models.raisings.exact:
+        return None
     hit = models.raisings.find(dotted, text, receiver_types)
     if hit is None and has_keyword:
         conditional = models.conditional_raisings.find(dotted, text, receiver_types)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rslint.project.bindings import annotation_text, attribute_bindings, bindings_of, plain_name
@@ -19,6 +20,7 @@ def extract_facts(top: Scope, is_package: bool) -> FileFacts:
     """The facts of one parsed file, of which `top` is the scope."""
     module = top.identity.removesuffix(":")
     imports = [pair for node in top.uses.imports for pair in imported_names(node, module, is_package)]
+    renamed = _renamed(imports)
     functions: list[FunctionFacts] = []
     classes: list[ClassFacts] = []
     bindings = _global_bindings(top.uses, top.identity, top.uses.bound)
@@ -26,7 +28,8 @@ def extract_facts(top: Scope, is_package: bool) -> FileFacts:
         if isinstance(scope.node, ast.ClassDef):
             classes.append(_class_facts(scope, scope.node))
         else:
-            functions.append(_function_facts(scope, scope.node))
+            inner = [pair for node in scope.uses.imports for pair in imported_names(node, module, is_package)]
+            functions.append(_function_facts(scope, scope.node, {**renamed, **_renamed(inner)}))
             bindings += _global_bindings(scope.uses, scope.identity, scope.uses.declared_global)
     functions.sort(key=lambda facts: (facts.row, facts.identity))
     classes.sort(key=lambda facts: (facts.row, facts.identity))
@@ -37,11 +40,21 @@ def extract_facts(top: Scope, is_package: bool) -> FileFacts:
         stars=tuple(dict.fromkeys(target for name, target in imports if name == "*")),
         globals=tuple(bindings),
         classes=tuple(classes),
-        functions=(_top_level(top), *functions),
+        functions=(_top_level(top, renamed), *functions),
     )
 
 
-def _top_level(top: Scope) -> FunctionFacts:
+def _renamed(imports: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """What is imported under another name (`import b as c`): the name where it comes from."""
+    origins = ((name, target.rpartition(".")[2]) for name, target in imports)
+    return {name: origin for name, origin in origins if name not in ("*", origin)}
+
+
+def _calls(uses: Uses, renamed: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(sorted(uses.calls | {renamed[name] for name in uses.calls & renamed.keys()}))
+
+
+def _top_level(top: Scope, renamed: Mapping[str, str]) -> FunctionFacts:
     body, uses = top.node.body, top.uses
     end_row = body[-1].end_lineno or 1 if body else 1
     return FunctionFacts(
@@ -57,13 +70,13 @@ def _top_level(top: Scope) -> FunctionFacts:
         is_generator=False,
         is_property=False,
         is_abstract=False,
-        calls=tuple(sorted(uses.calls)),
+        calls=_calls(uses, renamed),
         mentions=tuple(sorted(uses.mentions | uses.attributes)),
         stores=tuple(sorted(uses.stores | uses.bound | uses.changed)),
     )
 
 
-def _function_facts(scope: Scope, node: Any) -> FunctionFacts:
+def _function_facts(scope: Scope, node: Any, renamed: Mapping[str, str]) -> FunctionFacts:
     uses = scope.uses
     parameters = _parameter_facts(node.args)
     local = (uses.bound | {parameter.name for parameter in parameters}) - uses.declared_global
@@ -83,7 +96,7 @@ def _function_facts(scope: Scope, node: Any) -> FunctionFacts:
         is_generator=uses.may_yield,
         is_property=any(decorator in _PROPERTIES for decorator in decorators),
         is_abstract=_is_abstract(node, decorators),
-        calls=tuple(sorted(uses.calls)),
+        calls=_calls(uses, renamed),
         mentions=tuple(sorted((uses.mentions - (local - defined)) | uses.attributes)),
         stores=tuple(sorted(stores)),
     )

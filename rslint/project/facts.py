@@ -25,10 +25,10 @@ class ParameterFacts(Record, frozen=True, array_like=True):
 class FunctionFacts(Record, frozen=True, array_like=True):
     """One def. `row` counts from 1 and is the first decorator's; `end_row` is included.
 
-    `calls` are the last names of what it calls; `mentions` the names and attributes it uses as values, not
-    as callees (its own locals left out); `stores` the attributes and module globals it stores to, deletes,
-    or changes by a mutating method. `is_abstract`: declared so, or the body does nothing but raise
-    NotImplementedError.
+    `calls` are the last names of what it calls, of what is imported under another name both; `mentions` the
+    names and attributes it uses as values, not as callees (its own locals left out); `stores` the attributes
+    and module globals it stores to, deletes, or changes by a mutating method. `is_abstract`: declared so, or
+    the body does nothing but raise NotImplementedError.
     """
 
     identity: str

@@ -81,7 +81,7 @@ def _text(e: ir.Expr, aliases: Mapping[str, ir.Expr], depth: int) -> str:
         case ir.Starred():
             return f"*{one(e.value)}"
         case ir.NamedExpr():
-            return f"{one(e.target)} := {one(e.value)}"
+            return f"({one(e.target)} := {one(e.value)})"
         case ir.Lambda():
             return f"lambda {', '.join(e.parameters)}: {one(e.body)}"
         case _:

@@ -18,7 +18,7 @@ from rslint.flow.meaning import meaning_of
 from rslint.models.queries import starter_of
 from rslint.models.segment_queries import publishes
 from rslint.project import ir
-from rslint.project.text import walk
+from rslint.project.text import statements, walk
 from rslint.segments.arguments import ATTACH, CREATE
 from rslint.segments.charges import name_texts
 from rslint.segments.events import PUBLISH, UNLINK, Events, callers_of, calls_in
@@ -118,11 +118,42 @@ def _of_named(k: Knowledge, identity: str, openings: Openings) -> Iterator[Early
         names = name_texts(opening.name)
         calls = calls_in(k, identity)
         unlinks = frozenset(id(c) for c in calls if removes(k, identity, c, holders, names, 0))
-        published = frozenset(id(c) for c in calls if unlinks and _hands_out(k, identity, c, holders, names))
+        sent = _carriers(function, frozenset({*names, *(f"{holder}.name" for holder in holders)}))
+        published = frozenset(id(c) for c in calls if unlinks and _hands_out(k, identity, c, holders, sent))
         if published:
             events = Events(k, unlinks, published)
             for state, site in unagreed_unlinks(events.forest, events.tree(identity, _DOWN - 1)):
                 yield _early(state, site)
+
+
+def _carriers(function: ir.Function, names: Texts) -> Texts:
+    """The locals that hold the name, in a list or dictionary too: `box = [shm.name]`, `box[0] = shm.name`."""
+    found = set(names)
+    while True:
+        before = len(found)
+        for s in statements(function.body):
+            if isinstance(s, ir.Assign) and s.value is not None and _holds(s.value, found):
+                for target in s.targets:
+                    held = target.value if isinstance(target, ir.Subscript) else target
+                    if isinstance(held, ir.Name):
+                        found.add(held.id)
+        if len(found) == before:
+            return frozenset(found)
+
+
+def _holds(e: ir.Expr, names: set[str]) -> bool:
+    """Whether one of the names is the value, or an item or alternative of it; what a call makes of one is no name."""
+    match e:
+        case ir.Name() | ir.Attribute():
+            return handle_text(e) in names
+        case ir.Collection():
+            return any(_holds(item, names) for item in e.items)
+        case ir.IfExp():
+            return _holds(e.body, names) or _holds(e.orelse, names)
+        case ir.NamedExpr() | ir.Starred():
+            return _holds(e.value, names)
+        case _:
+            return False
 
 
 def _hands_out(k: Knowledge, identity: str, call: ir.Call, holders: Texts, names: Texts) -> bool:

@@ -18,7 +18,7 @@ from rslint.segments.destructors import armed, half_built
 from rslint.segments.handles import Handle, Removal, handles_of, removal_in
 from rslint.segments.handling import NO_TEXTS, Texts, aliases, removes
 from rslint.segments.openings import Opening, Openings
-from rslint.segments.surroundings import asks_for_owner, stopped_here, tests_of
+from rslint.segments.surroundings import asks_for_owner, in_another_arm, stopped_here, tests_of
 
 _REMOVERS = frozenset({"unlink", "destroy", "delete", "remove"})
 """Methods of these names remove because their caller says so."""
@@ -169,6 +169,8 @@ def _of_function(k: Knowledge, identity: str, openings: Openings) -> Iterator[Re
         if call is None:
             continue
         attached = next((o for o in found if o.kind != CREATE), found[0])
+        if all(in_another_arm(function.body, o.call, call) for o in found if o.kind != CREATE):
+            continue
         kind = "anybody" if kinds == {CREATE, ATTACH} else "attached"
         if kinds == {EITHER} or (kind == "attached" and not _started_by_maker(k, identity, openings)):
             continue

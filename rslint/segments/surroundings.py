@@ -9,7 +9,7 @@ from rslint.flow.knowledge import Knowledge
 from rslint.flow.reasons import calls_of, swallows
 from rslint.models.segment_queries import owner_test
 from rslint.project import ir
-from rslint.project.text import blocks, expressions, last_name, walk
+from rslint.project.text import blocks, expressions, last_name, statements, walk
 
 Body = tuple[ir.Stmt, ...]
 
@@ -33,6 +33,23 @@ def _tests(body: Body, call: ir.Call) -> list[ir.Expr] | None:
         if isinstance(statement, ir.If) and (_leaves(statement.body) or _leaves(statement.orelse)):
             passed.append(statement.test)
     return None
+
+
+def in_another_arm(body: Body, one: ir.Call, other: ir.Call) -> bool:
+    """Whether an `if` has the two calls in its two arms, so that no run that makes the one comes to the other."""
+    for statement in body:
+        arms = [[_holds(block, call) for block in blocks(statement)] for call in (one, other)]
+        if any(arms[0]) and any(arms[1]):
+            if isinstance(statement, ir.If) and arms[0] != arms[1]:
+                return True
+            return any(in_another_arm(block, one, other) for block in blocks(statement))
+    return False
+
+
+def _holds(body: Body, call: ir.Call) -> bool:
+    return any(
+        part is call for statement in statements(body) for e in expressions(statement) for part in walk(e)
+    )
 
 
 def _conditional_parts(statement: ir.Stmt, call: ir.Call) -> Iterator[ir.Expr]:

@@ -694,3 +694,21 @@ def test_a_global_that_a_thread_assigns_is_seen_at_different_times(tmp_path: Pat
         """,
         sources_of,
     )
+
+
+def test_what_a_test_assigns_is_still_tested(tmp_path: Path) -> None:
+    assert_beside(
+        tmp_path,
+        """
+        def compared(x):
+            if (rank := dist.get_rank()) != 0:  # => rank@world dist.get_rank()
+                return rank
+            dist.all_reduce(x)
+
+        def size(x):
+            if (members := dist.get_world_size()) > 2:
+                return members
+            dist.all_reduce(x)
+        """,
+        sources_of,
+    )

@@ -113,6 +113,12 @@ def test_the_label_of_what_is_raised(tmp_path: Path, raised: str, label: str) ->
         # one of two classes, a class that the caller chooses
         ("RedisError", "redis.exceptions.ConnectionError", "yes"),
         ("given", "ConnectionError", "maybe"),
+        # what a client of an unknown class raises: an author who names the error of a library knows better
+        ("requests.RequestException", "ConnectionError", "maybe"),
+        ("(KeyError, requests.Timeout)", "grpc.RpcError", "maybe"),
+        ("redis.RedisError", "OSError", "no"),
+        ("q.Empty", "ConnectionError", "no"),
+        ("Refused", "ConnectionError", "no"),
     ],
 )
 def test_a_handler_is_resolved_in_its_scope(

@@ -798,3 +798,54 @@ def test_a_function_with_hundreds_of_tests_and_acts_is_asked_in_time(tmp_path: P
         + "\n"
     )
     assert_beside(tmp_path, source)
+
+
+def test_a_use_whose_author_expects_the_entry_to_be_gone(tmp_path: Path) -> None:
+    assert_beside(
+        tmp_path,
+        """
+        import contextlib
+        import threading
+
+        class Cache:
+            def __init__(self):
+                self.entries = {}
+                self.lock = threading.Lock()
+
+            def evict(self, key):
+                with self.lock:
+                    self.entries.pop(key, None)
+
+            def read(self, key):
+                with self.lock:
+                    if key not in self.entries:
+                        return None
+                try:
+                    return self.entries[key]
+                except KeyError:
+                    return None
+
+            def drop(self, key):
+                with self.lock:
+                    found = key in self.entries
+                if found:
+                    with contextlib.suppress(KeyError):
+                        del self.entries[key]
+
+            def take(self, key):
+                with self.lock:
+                    found = key in self.entries
+                try:
+                    return self.entries.pop(key) if found else None
+                except (LookupError, ValueError) as error:
+                    raise RuntimeError(key) from error
+
+            def another_error(self, key):
+                with self.lock:
+                    found = key in self.entries
+                try:
+                    return self.entries.pop(key) if found else None  # => stale-read
+                except Exception:
+                    raise
+        """,
+    )

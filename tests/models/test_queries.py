@@ -211,6 +211,19 @@ def test_the_runtime_is_known_by_names_too() -> None:
         ("multiprocessing.shared_memory.SharedMemory", "SharedMemory", (), "shm", "model"),
         ("subprocess.run", "subprocess.run", (), "process", "model"),
         ("torch.load", "torch.load", (), "file", "model"),
+        ("boto3.client().upload_file", "self.s3.upload_file", (), "storage", "model"),
+        (
+            "google.cloud.storage.Client.bucket().blob().upload_from_string",
+            "blob.upload_from_string",
+            (),
+            "storage",
+            "model",
+        ),
+        ("psycopg2.connect().cursor().execute", "cursor.execute", (), "storage", "model"),
+        ("redis.Redis.pipeline().execute", "pipe.execute", (), "storage", "model"),
+        ("grpc.aio.insecure_channel().unary_unary().__call__", "call", (), "rpc", "model"),
+        ("aiohttp.ClientSession.get().json", "response.json", (), "network", "model"),
+        ("http.client.HTTPConnection.request", "connection.request", (), "network", "model"),
     ],
 )
 def test_reasons(dotted: str | None, text: str, keywords: tuple[str, ...], kind: str, certainty: str) -> None:
@@ -237,10 +250,40 @@ def test_reasons(dotted: str | None, text: str, keywords: tuple[str, ...], kind:
         (None, "self.attn_backend.forward"),
         ("zmq.Context", "zmq.Context"),
         ("logging.Logger.info", "logger.info"),
+        # what a client has given is a value: its methods ask nobody
+        ("httpx.Client.post().json", "response.json"),
+        ("httpx.Client.post().headers.get", "response.headers.get"),
+        ("redis.Redis.get().decode", "value.decode"),
+        ("pymongo.MongoClient.db.runs.find_one().get", "entry.get"),
+        ("boto3.client().head_object().get", "head.get"),
+        ("psycopg2.connect().cursor().fetchone().count", "row.count"),
+        # clients that connect with their first request
+        ("boto3.client", "boto3.client"),
+        ("redis.asyncio.Redis", "Redis"),
+        ("grpc.aio.insecure_channel", "grpc.aio.insecure_channel"),
+        ("http.client.HTTPConnection", "http.client.HTTPConnection"),
     ],
 )
 def test_no_reasons(dotted: str | None, text: str) -> None:
     assert raising(MODELS, dotted, text, (), frozenset()) is None
+
+
+@pytest.mark.parametrize(
+    ("dotted", "text", "exception"),
+    [
+        ("aiohttp.ClientSession.get", "session.get", "aiohttp.ClientConnectorError"),
+        ("etcd3.client().get", "self.etcd.get", "etcd3.exceptions.ConnectionFailedError"),
+        ("urllib3.PoolManager.request", "pool.request", "urllib3.exceptions.MaxRetryError"),
+        ("minio.Minio.stat_object", "self.minio.stat_object", "minio.error.MinioException"),
+        ("psycopg2.connect", "psycopg2.connect", "psycopg2.Error"),
+        (None, "self.stub.GetState", "grpc.RpcError"),
+        ("xmlrpc.client.ServerProxy.state", "proxy.state", "OSError"),
+    ],
+)
+def test_every_library_raises_its_own(dotted: str | None, text: str, exception: str) -> None:
+    reason = raising(MODELS, dotted, text, (), frozenset())
+    assert reason is not None
+    assert reason.exceptions[0] == exception
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,15 @@ def test_a_function_of_two_roles_asks_as_well(tmp_path: Path) -> None:
                 shm = SharedMemory(name)
             if rank == 0:
                 shm.unlink()
+
+        def attaches_in_the_other_arm(name, shm):
+            if not name:
+                shm = SharedMemory(name, True, 8)
+            if shm is None:
+                shm = SharedMemory(name)
+                shm.close()
+            else:
+                shm.unlink()
         """,
         removed,
     )

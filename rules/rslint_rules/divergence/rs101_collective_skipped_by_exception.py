@@ -78,7 +78,7 @@ from rslint.flow.analysis import Analysis
 from rslint.flow.suspects import Suspect
 from rslint.rule import FixRequest, Rule
 from rslint_rules.divergence import describe
-from rslint_rules.places import place
+from rslint_rules.places import line_text, place
 
 CODE, NAME = "RS101", "collective-skipped-by-exception"
 FARTHEST = 3
@@ -122,10 +122,12 @@ def _finding(analysis: Analysis, suspect: Suspect, *, preview: bool) -> Finding:
     assert suspect.survival is not None
     lives = suspect.survival.lives
     where = place(analysis, operation.site)
+    here = place(analysis, suspect.site)
     who = "the leader" if suspect.leader_only else "some ranks"
     message = (
         f"{describe.call_text(suspect, reason)} may raise on {who}{describe.exception_text(suspect, reason)}, and then "
-        f"skips `{operation.name}` on line {where.row} in which the other ranks wait; {describe.fate_text(suspect)}"
+        f"skips `{operation.name}` on {line_text(where, here)} in which the other ranks wait; "
+        f"{describe.fate_text(suspect)}"
     )
     related = [Related(where, f"`{operation.name}` is skipped by the rank that raises")]
     for other, site in suspect.reasons[1:]:

@@ -48,7 +48,7 @@ from rslint.flow.analysis import Analysis
 from rslint.flow.suspects import Suspect
 from rslint.rule import Rule
 from rslint_rules.divergence import describe
-from rslint_rules.places import place
+from rslint_rules.places import line_text, place
 
 CODE, NAME = "RS102", "collective-in-divergent-branch"
 FARTHEST = 3
@@ -77,9 +77,10 @@ def _finding(analysis: Analysis, suspect: Suspect, *, preview: bool) -> Finding:
     source, operation = suspect.sources[0], suspect.collective
     assert operation is not None
     where = place(analysis, operation.site)
+    here = place(analysis, suspect.site)
     message = (
         f"ranks take different arms of `{suspect.text}` ({describe.source_text(source)}), and only one arm runs "
-        f"`{operation.name}` on line {where.row}: its ranks wait for the others"
+        f"`{operation.name}` on {line_text(where, here)}: its ranks wait for the others"
     )
     return describe.finding(
         analysis,

@@ -58,7 +58,7 @@ from rslint.flow.analysis import Analysis
 from rslint.flow.suspects import Suspect
 from rslint.rule import Rule
 from rslint_rules.divergence import describe
-from rslint_rules.places import place
+from rslint_rules.places import line_text, place
 
 CODE, NAME = "RS103", "divergent-exit-before-collective"
 FARTHEST = 3
@@ -102,9 +102,10 @@ def _finding(analysis: Analysis, suspect: Suspect, *, preview: bool) -> Finding:
     source, operation = suspect.sources[0], suspect.collective
     assert operation is not None
     where = place(analysis, operation.site)
+    here = place(analysis, suspect.site)
     message = (
         f"some ranks leave here on `{suspect.text}` ({describe.source_text(source)}) and never enter "
-        f"`{operation.name}` on line {where.row}, in which the others wait"
+        f"`{operation.name}` on {line_text(where, here)}, in which the others wait"
     )
     shown = tuple(Related(place(analysis, s.site), s.text) for s in source.steps)
     return describe.finding(

@@ -55,7 +55,7 @@ from rslint.flow.analysis import Analysis
 from rslint.flow.suspects import Suspect
 from rslint.rule import Rule
 from rslint_rules.divergence import describe
-from rslint_rules.places import place
+from rslint_rules.places import line_text, place
 
 CODE, NAME = "RS105", "collective-in-error-path"
 
@@ -78,8 +78,9 @@ def _finding(analysis: Analysis, suspect: Suspect, *, preview: bool) -> Finding:
     (reason, raising), operation = suspect.reasons[0], suspect.collective
     assert operation is not None
     where = place(analysis, raising)
+    here = place(analysis, operation.entry)
     message = (
-        f"only ranks on which {describe.call_text(suspect, reason)} on line {where.row} raised"
+        f"only ranks on which {describe.call_text(suspect, reason)} on {line_text(where, here)} raised"
         f"{describe.exception_text(suspect, reason)} run this `{operation.name}`; the others never join it"
     )
     moved = describe.finding(

@@ -45,7 +45,7 @@ from rslint.flow.analysis import Analysis
 from rslint.flow.suspects import Suspect
 from rslint.rule import Rule
 from rslint_rules.divergence import describe
-from rslint_rules.places import place
+from rslint_rules.places import line_text, place
 
 CODE, NAME = "RS106", "agreed-result-overridden"
 
@@ -63,8 +63,9 @@ def _finding(analysis: Analysis, suspect: Suspect) -> Finding:
     at = ""
     if suspect.sibling is not None:
         where = place(analysis, suspect.sibling)
+        here = place(analysis, suspect.site)
         related = (Related(where, f"`{name}` is made equal on all ranks here"),)
-        at = f" on line {where.row}"
+        at = f" on {line_text(where, here)}"
     message = (
         f"all ranks agreed on `{name}`{at}, and here only some of them set `{suspect.text}` "
         f"({describe.source_text(source)}): from now on the ranks answer differently"

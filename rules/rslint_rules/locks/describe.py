@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from rslint.finding import Confidence, Finding, Related, Severity
 from rslint.flow.analysis import Analysis
-from rslint.locks.suspects import LockSuspect
+from rslint.flow.record import Step
+from rslint.locks.suspects import ALSO, LockSuspect
 from rslint_rules.places import place, qualified_name
 
 
@@ -16,6 +17,11 @@ def lock_text(suspect: LockSuspect) -> str:
 def row(suspect: LockSuspect, step: int) -> int:
     """The row of one of the other places."""
     return suspect.steps[step].site.row
+
+
+def own_steps(suspect: LockSuspect) -> tuple[Step, ...]:
+    """The steps of the suspect itself, without the other places of its root."""
+    return tuple(step for step in suspect.steps if not step.text.startswith(ALSO))
 
 
 def finding(

@@ -34,7 +34,8 @@ None: what to do when the entry is gone is a decision.
 ## Known limits
 "Read under a lock, used after it" alone is right far more often than wrong and is not reported. Reported are uses that
 raise when the entry is gone: `d[key]`, `del d[key]`, `d.pop(key)`, `s.remove(key)`, with the very key that was tested.
-An entry that is pinned, counted or marked under the lock before it is released is kept. Methods are followed one call
+An entry that is pinned, counted or marked under the lock before it is released is kept. A use
+inside a `try` or `suppress` that names KeyError or LookupError expects it to be gone. Methods are followed one call
 deep, with the key as a parameter.
 
 ## References
@@ -64,7 +65,7 @@ def check(analysis: Analysis) -> Iterable[Finding]:
 
 def _finding(analysis: Analysis, suspect: LockSuspect) -> Finding:
     lock = describe.lock_text(suspect)
-    remover = qualified_name(suspect.steps[-1].site.function)
+    remover = qualified_name(describe.own_steps(suspect)[-1].site.function)
     if suspect.detail == "before":
         message = (
             f"`{suspect.text}` was found on line {describe.row(suspect, 0)} without `{lock}` and is used under it: "

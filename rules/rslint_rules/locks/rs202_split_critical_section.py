@@ -31,7 +31,8 @@ None: whether the sections belong together or the second has to test again depen
 
 ## Known limits
 Reported are `d[key]`, `del d[key]`, `d.pop(key)` and `s.remove(key)` with the very key that was tested. An entry that
-is pinned, counted or marked under the lock before it is released is kept. A value computed from an old one is followed
+is pinned, counted or marked under the lock before it is released is kept. A use inside a `try` or `suppress` that
+names KeyError or LookupError expects it to be gone. A value computed from an old one is followed
 through one local that holds the state as it is; where the state is compared again before it is stored, it is right.
 
 ## References

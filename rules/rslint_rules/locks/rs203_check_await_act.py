@@ -77,7 +77,7 @@ _HARM = {
 
 
 def _gone(analysis: Analysis, suspect: LockSuspect) -> Finding:
-    remover = qualified_name(suspect.steps[-1].site.function)
+    remover = qualified_name(describe.own_steps(suspect)[-1].site.function)
     return describe.finding(
         analysis,
         suspect,

@@ -52,7 +52,7 @@ from rslint.flow.analysis import Analysis
 from rslint.rule import FixRequest, Rule
 from rslint.segments.agreement import EarlyUnlink
 from rslint.segments.analysis import segment_suspects
-from rslint_rules.places import place, qualified_name
+from rslint_rules.places import line_text, place, qualified_name
 from rslint_rules.segments.barrier import barrier_before
 
 CODE, NAME = "RS301", "unlink-without-peer-barrier"
@@ -65,11 +65,11 @@ def check(analysis: Analysis) -> Iterable[Finding]:
 
 
 def _finding(analysis: Analysis, early: EarlyUnlink) -> Finding:
-    first = place(analysis, early.published[0])
+    first, here = place(analysis, early.published[0]), place(analysis, early.site)
     when = "" if early.test is None else f" where `{early.test[0]}` is {early.test[1]}"
     message = (
         f"a segment is unlinked here{when} while peers may still have to open it: nothing between the hand-over on "
-        f"line {first.row} and the removal waits for them"
+        f"{line_text(first, here)} and the removal waits for them"
     )
     if early.test is not None:
         message += "; the agreement before it is left out on that path"
@@ -87,7 +87,7 @@ def _finding(analysis: Analysis, early: EarlyUnlink) -> Finding:
         if early.test is not None or early.unlink == early.site
         else Confidence.MEDIUM,
         message=message,
-        place=place(analysis, early.site),
+        place=here,
         function=qualified_name(early.function),
         noqa_rows=(early.site.row, early.site.end_row),
         related=tuple(related),

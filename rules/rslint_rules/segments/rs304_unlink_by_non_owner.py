@@ -60,13 +60,13 @@ from rslint.flow.analysis import Analysis
 from rslint.rule import Rule
 from rslint.segments.analysis import segment_suspects
 from rslint.segments.handles import Removal
-from rslint_rules.places import place, qualified_name
+from rslint_rules.places import line_text, place, qualified_name
 
 CODE, NAME = "RS304", "unlink-by-non-owner"
 _MESSAGES = {
     "anybody": "`{0}` is unlinked by whoever comes here, whether this process made the segment or only attached it",
     "attached": "`{0}` was only attached here, and its maker unlinks it as well: the second of the two raises",
-    "half-built": "`{0}` may never have been set when this destructor runs: opening the segment on line {1} may raise, "
+    "half-built": "`{0}` may never have been set when this destructor runs: opening the segment on {1} may raise, "
     "and then an AttributeError hides why",
     "armed": "unlinking `{0}` may raise FileNotFoundError here, and then the removal registered for the exit stays on "
     "and raises again",
@@ -91,14 +91,14 @@ def check(analysis: Analysis) -> Iterable[Finding]:
 
 
 def _finding(analysis: Analysis, removal: Removal) -> Finding:
-    opened = place(analysis, removal.opened)
+    opened, here = place(analysis, removal.opened), place(analysis, removal.site)
     return Finding(
         code=CODE,
         name=NAME,
         severity=Severity.WARNING if removal.kind in ("half-built", "armed") else Severity.ERROR,
         confidence=Confidence.HIGH if removal.kind in ("half-built", "armed") else Confidence.MEDIUM,
-        message=_MESSAGES[removal.kind].format(removal.text, opened.row),
-        place=place(analysis, removal.site),
+        message=_MESSAGES[removal.kind].format(removal.text, line_text(opened, here)),
+        place=here,
         function=qualified_name(removal.function),
         noqa_rows=(removal.site.row, removal.site.end_row),
         related=(Related(opened, _OPENED[removal.kind]),),

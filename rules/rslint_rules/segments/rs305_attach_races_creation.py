@@ -45,12 +45,12 @@ from rslint.flow.analysis import Analysis
 from rslint.rule import Rule
 from rslint.segments.analysis import segment_suspects
 from rslint.segments.races import EarlyAttach
-from rslint_rules.places import place, qualified_name
+from rslint_rules.places import line_text, place, qualified_name
 
 CODE, NAME = "RS305", "attach-races-creation"
 _MESSAGES = {
-    "branch": "another process makes this segment on line {0}, and nothing waits for it: it may not be there yet",
-    "half-made": "the segment exists, but who makes it on line {0} may not have sized it yet: an empty file cannot be "
+    "branch": "another process makes this segment on {0}, and nothing waits for it: it may not be there yet",
+    "half-made": "the segment exists, but who makes it on {0} may not have sized it yet: an empty file cannot be "
     "mapped",
 }
 
@@ -61,14 +61,14 @@ def check(analysis: Analysis) -> Iterable[Finding]:
 
 
 def _finding(analysis: Analysis, attach: EarlyAttach) -> Finding:
-    made = place(analysis, attach.made)
+    made, here = place(analysis, attach.made), place(analysis, attach.site)
     return Finding(
         code=CODE,
         name=NAME,
         severity=Severity.WARNING,
         confidence=Confidence.MEDIUM,
-        message=_MESSAGES[attach.kind].format(made.row),
-        place=place(analysis, attach.site),
+        message=_MESSAGES[attach.kind].format(line_text(made, here)),
+        place=here,
         function=qualified_name(attach.function),
         noqa_rows=(attach.statement.row, attach.statement.end_row),
         related=(Related(made, "made here"),),
